@@ -51,7 +51,8 @@ const char *imp_disposition_name(ImpDisposition disposition)
     g_assert_not_reached();
 }
 
-static G_GNUC_PRINTF(3, 0) void set_valist(GError **error, ImpErrorCode code, const char *format, va_list args)
+static G_GNUC_PRINTF(3, 0) void set_valist(GError **error, ImpErrorCode code, const char *format,
+                                           va_list args)
 {
     if (error == NULL)
         return;
@@ -76,8 +77,8 @@ static guint8 keep(guint8 *to, const guint8 *from, gsize n_bytes)
     return (guint8)kept;
 }
 
-void imp_error_set_at(GError **error, ImpErrorCode code, guint64 address, const guint8 *expected, const guint8 *found,
-                      gsize n_bytes, const char *format, ...)
+void imp_error_set_at(GError **error, ImpErrorCode code, guint64 address, const guint8 *expected,
+                      const guint8 *found, gsize n_bytes, const char *format, ...)
 {
     if (error == NULL)
         return;

@@ -58,8 +58,8 @@ typedef struct {
 void imp_error_set(GError **error, ImpErrorCode code, const char *format, ...) G_GNUC_PRINTF(3, 4);
 
 /* The same with the place and the bytes. expected and found may be NULL; at most IMP_ERROR_BYTES_MAX bytes are kept. */
-void imp_error_set_at(GError **error, ImpErrorCode code, guint64 address, const guint8 *expected, const guint8 *found,
-                      gsize n_bytes, const char *format, ...) G_GNUC_PRINTF(7, 8);
+void imp_error_set_at(GError **error, ImpErrorCode code, guint64 address, const guint8 *expected,
+                      const guint8 *found, gsize n_bytes, const char *format, ...) G_GNUC_PRINTF(7, 8);
 
 /* Names the step in an error of IMP_ERROR that has none yet; anything else is left alone. error may be NULL, or
  * point to NULL. */

@@ -1,0 +1,49 @@
+#include "device/device.h"
+
+void imp_algorithm_free(ImpAlgorithm *algorithm)
+{
+    if (algorithm == NULL)
+        return;
+    g_free(algorithm->name);
+    g_clear_pointer(&algorithm->blob, g_bytes_unref);
+    g_free(algorithm->sectors);
+    g_free(algorithm);
+}
+
+void imp_device_free(ImpDevice *device)
+{
+    if (device == NULL)
+        return;
+    g_free(device->name);
+    g_free(device->core);
+    for (gsize i = 0; i < device->n_checks; i++)
+        g_free(device->checks[i].what);
+    g_free(device->checks);
+    for (gsize i = 0; i < device->n_algorithms; i++)
+        imp_algorithm_free(device->algorithms[i]);
+    g_free(device->algorithms);
+    g_free(device);
+}
+
+const ImpAlgorithm *imp_device_algorithm_at(const ImpDevice *device, guint64 address, guint64 size_bytes)
+{
+    for (gsize i = 0; i < device->n_algorithms; i++) {
+        const ImpAlgorithm *algorithm = device->algorithms[i];
+        if (address >= algorithm->start && address - algorithm->start < algorithm->size_bytes &&
+            size_bytes <= algorithm->size_bytes - (address - algorithm->start))
+            return algorithm;
+    }
+    return NULL;
+}
+
+void imp_algorithm_sector_at(const ImpAlgorithm *algorithm, guint64 address, guint64 *out_start,
+                             guint32 *out_bytes)
+{
+    g_assert(algorithm->n_sectors > 0 && address >= algorithm->sectors[0].start);
+    gsize run = algorithm->n_sectors - 1;
+    while (algorithm->sectors[run].start > address)
+        run--;
+    guint32 size = algorithm->sectors[run].size_bytes;
+    *out_start = address - (address - algorithm->sectors[run].start) % size;
+    *out_bytes = size;
+}

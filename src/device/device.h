@@ -1,0 +1,77 @@
+/* What a chip is, as far as programming it goes: how it is told from others, its memories, and the flash algorithms that
+ * program them. Plain data: made by the builder from the device table, a vendor's pack and FLM files; carried in images;
+ * read by the engine. No I/O, no parser here (those are device/table.c and device/flm.c).
+ *
+ * Ownership: every pointer inside belongs to the struct; imp_device_free frees all. Immutable once made: may be read from
+ * any thread. */
+#pragma once
+
+#include <glib.h>
+
+#define IMP_ALGORITHM_SECTORS_MAX 512 /* CMSIS-Pack, flash algorithms: FlashDevice.sectors */
+#define IMP_ALGORITHM_PAGE_MAX    65536 /* the same, PAGE_MAX */
+#define IMP_ALGORITHM_CODE_MAX    (256 * 1024)
+#define IMP_DEVICE_ALGORITHMS_MAX 16
+#define IMP_DEVICE_CHECKS_MAX     8
+#define IMP_ENTRY_NONE            G_MAXUINT32 /* an optional function that the algorithm does not have */
+
+/* Equal sectors from start up to the next entry or the end of the algorithm's range. */
+typedef struct {
+    guint32 size_bytes;
+    guint64 start; /* absolute address */
+} ImpSectorRun;
+
+/* One flash algorithm, ready to be loaded at any 16-byte aligned RAM address (CMSIS-Pack FLM after parsing).
+ * The blob is PrgCode, then PrgData, then zeroes for the ZI part: blob[0] is the first byte of PrgCode. */
+typedef struct {
+    char *name; /* "nrf51-code" */
+    GBytes *blob;
+    guint32 static_base; /* offset of PrgData in the blob: R9 at run time */
+    /* Offsets of the functions in the blob, without the Thumb bit; IMP_ENTRY_NONE where missing. */
+    guint32 init, uninit, erase_chip, erase_sector, program_page, blank_check, verify;
+    guint64 start; /* the memory it programs */
+    guint64 size_bytes;
+    guint32 page_bytes;
+    guint8 erased_byte; /* what an erased cell reads as */
+    guint32 program_ms_max; /* time limit for one page */
+    guint32 erase_ms_max; /* time limit for one sector */
+    ImpSectorRun *sectors;
+    gsize n_sectors;
+} ImpAlgorithm;
+
+/* A word that the chip must show before anything is written: (word & mask) == value. */
+typedef struct {
+    guint64 address;
+    guint32 mask;
+    guint32 value;
+    char *what; /* "CPUID is a Cortex-M0", said when it does not match */
+} ImpDeviceCheck;
+
+typedef struct {
+    char *name; /* "nRF51822_xxAA" */
+    char *core; /* "cortex-m0" */
+    guint32 core_hz; /* the core's clock after reset, for time limits and Init's clk */
+    guint32 dpidr; /* expected DPIDR, 0 = any */
+    guint64 ram_start; /* RAM that algorithms may use */
+    guint32 ram_bytes;
+    guint64 uid_address; /* the chip's unique ID */
+    guint32 uid_bytes; /* 0 = the chip has none */
+    ImpDeviceCheck *checks;
+    gsize n_checks;
+    ImpAlgorithm **algorithms; /* non-overlapping ranges, sorted by start */
+    gsize n_algorithms;
+    int erase_all_algorithm; /* index of the algorithm whose EraseChip erases every range (mass erase); -1 = none */
+} ImpDevice;
+
+void imp_algorithm_free(ImpAlgorithm *algorithm);
+void imp_device_free(ImpDevice *device);
+
+/* The algorithm whose range holds all of address..address+size_bytes-1; NULL if none does. Borrowed. */
+const ImpAlgorithm *imp_device_algorithm_at(const ImpDevice *device, guint64 address, guint64 size_bytes);
+
+/* The sector that holds address, which lies in the algorithm's range. */
+void imp_algorithm_sector_at(const ImpAlgorithm *algorithm, guint64 address, guint64 *out_start,
+                             guint32 *out_bytes);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImpAlgorithm, imp_algorithm_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImpDevice, imp_device_free)
