@@ -1,0 +1,101 @@
+/* One chip behind a probe: attach, identify, read and write its memory, halt and start its core.
+ *
+ * Life cycle: imp_target_attach leaves the core reset and halted before its first instruction; then any calls;
+ * imp_target_reset_run starts the firmware; imp_target_detach ends the session (and is always safe, also after errors).
+ * The probe is the caller's and must live longer.
+ * Thread rule: one thread at a time uses a target. No call waits without a limit.
+ *
+ * Sources: ARM IHI 0031 (ADIv5.2), ARM DDI 0419 (ARMv6-M) chapter C1, ARM DDI 0403 (ARMv7-M) chapter C1. */
+#pragma once
+
+#include "device/device.h"
+#include "target/probe.h"
+
+#define IMP_SWD_HZ_DEFAULT     1000000
+#define IMP_UID_BYTES_MAX      32
+#define IMP_TARGET_ACCESS_MAX  (64 * 1024 * 1024) /* bytes in one read or write */
+#define IMP_TARGET_RETRIES_MAX 3 /* repeats of a read or write after a disturbed transfer */
+
+typedef struct ImpTarget ImpTarget;
+
+typedef enum {
+    IMP_ATTACH_NORMAL = 2, /* halt the running core, then reset it */
+    IMP_ATTACH_UNDER_RESET, /* hold nRESET while connecting: for firmware that switches SWD off */
+} ImpAttachMode;
+
+typedef struct {
+    guint32 swd_hz; /* SWCLK; 0 = IMP_SWD_HZ_DEFAULT */
+    ImpAttachMode mode; /* 0 = IMP_ATTACH_NORMAL */
+    const gint *
+        cancel; /* read with g_atomic_int_get: other than 0 ends long work with IMP_E_CANCELLED; may be NULL */
+} ImpTargetOptions;
+
+typedef struct {
+    guint32 dpidr;
+    guint32 ap_idr;
+    guint32 cpuid;
+} ImpTargetId;
+
+/* How good the connection is; counted from attach on. */
+typedef struct {
+    guint64 packets; /* CMSIS-DAP packets */
+    guint64 transfers; /* SWD transfers that were asked for */
+    guint64 waits; /* packets that ended in WAIT after all of the probe's own repeats */
+    guint64 faults; /* packets that ended in FAULT */
+    guint64 protocol_errors; /* parity errors */
+    guint64 no_acks; /* nobody answered */
+    guint64 retries; /* accesses repeated because of one of the above */
+} ImpLinkHealth;
+
+/* Connects by SWD, identifies debug port, access port and core, resets the core and halts it before its first
+ * instruction.
+ * Errors: IMP_E_NO_TARGET, IMP_E_PROBE_*, IMP_E_LINK_*, IMP_E_CORE_NOT_HALTED, IMP_E_UNKNOWN_CORE, IMP_E_CANCELLED. */
+ImpTarget *imp_target_attach(ImpProbe *probe, const ImpClock *clock, const ImpTargetOptions *options,
+                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Lets the core run without debugger, switches the debug port off, frees the target. NULL is allowed. Errors on the
+ * way are ignored: nothing can be done about them any more. */
+void imp_target_detach(ImpTarget *target);
+
+/* Borrowed; constant after attach. */
+const ImpTargetId *imp_target_id(const ImpTarget *target);
+
+/* Compares DPIDR and the device's check words with the chip. Writes nothing.
+ * Errors: IMP_E_WRONG_CHIP with address, expected and found; IMP_E_LINK_*. */
+gboolean imp_target_check(ImpTarget *target, const ImpDevice *device,
+                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Reads device->uid_bytes (at most IMP_UID_BYTES_MAX) from device->uid_address; 0 bytes for a chip without an ID. */
+gboolean imp_target_read_uid(ImpTarget *target, const ImpDevice *device, guint8 out_uid[IMP_UID_BYTES_MAX],
+                             gsize *out_bytes, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Any address and length up to IMP_TARGET_ACCESS_MAX; words where aligned, bytes at the ends.
+ * Errors: IMP_E_BUS_FAULT (the chip refuses the address), IMP_E_LINK_*, IMP_E_PROBE_*, IMP_E_CANCELLED. */
+gboolean imp_target_read(ImpTarget *target, guint64 address, void *out, gsize n_bytes,
+                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean imp_target_write(ImpTarget *target, guint64 address, const void *bytes, gsize n_bytes,
+                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+gboolean imp_target_halt(ImpTarget *target, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean imp_target_resume(ImpTarget *target, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Resets the core and halts it before its first instruction. */
+gboolean imp_target_reset_halt(ImpTarget *target, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Resets the chip and lets its firmware run, without debugger. The target can only be detached afterwards. */
+gboolean imp_target_reset_run(ImpTarget *target, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Core registers by their number in DCRSR: 0-15 = R0-R15, 16 = xPSR, 20 = CONTROL and PRIMASK. The core is halted. */
+#define IMP_REGISTER_SP   13
+#define IMP_REGISTER_LR   14
+#define IMP_REGISTER_PC   15
+#define IMP_REGISTER_XPSR 16
+gboolean imp_target_read_register(ImpTarget *target, guint number, guint32 *out_value,
+                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean imp_target_write_register(ImpTarget *target, guint number, guint32 value,
+                                   GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Borrowed; the counters move on with each call. */
+const ImpLinkHealth *imp_target_link_health(const ImpTarget *target);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImpTarget, imp_target_detach)
