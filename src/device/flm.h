@@ -1,0 +1,20 @@
+/* Reads a flash algorithm file (FLM, the field's own format) into an ImpAlgorithm.
+ *
+ * An FLM is an ELF file for 32-bit ARM (Open-CMSIS-Pack, "Flash Programming"): section PrgCode at 0, section PrgData
+ * (initialised and zeroed parts may be two sections of that name), section DevDscr with the structure FlashDevice,
+ * functions by symbol. Files come from chip vendors' packs, so they are not trusted: whatever does not hold together
+ * is refused. No I/O. Needs libelf: a library of its own (imp_device_flm), which the station does not link.
+ *
+ * Thread rule: none of its own; may be called from any thread. */
+#pragma once
+
+#include "device/device.h"
+
+#define IMP_FLM_FILE_MAX       (4u * 1024 * 1024)
+#define IMP_FLM_SECTIONS_MAX   256
+#define IMP_FLM_SYMBOLS_MAX    65536
+#define IMP_FLM_TIMEOUT_MS_MAX (10u * 60 * 1000) /* toProg, toErase */
+
+/* The algorithm in bytes; free with imp_algorithm_free. what names the file in messages ("nrf51-code.flm").
+ * Errors: IMP_E_ALGORITHM_FILE. */
+ImpAlgorithm *imp_flm_parse(GBytes *bytes, const char *what, GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -1,0 +1,119 @@
+#include "device/table.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "base/nearest.h"
+#include "device/flm.h"
+
+/* Made from algorithms/ by algorithms/embed.py. */
+extern const guint8 flm_nrf51_code[];
+extern const gsize flm_nrf51_code_bytes;
+extern const guint8 flm_nrf51_uicr[];
+extern const gsize flm_nrf51_uicr_bytes;
+
+/* CPUID: ARMv6-M Architecture Reference Manual, B3.2.3. Variant and revision are left open. */
+#define CPUID_ADDRESS   0xE000ED00u
+#define CPUID_MASK      0xFF0FFFF0u
+#define CPUID_CORTEX_M0 0x410CC200u
+
+/* FICR: nRF51 Series Reference Manual v3.0, section 7. */
+#define NRF51_FICR_CODEPAGESIZE 0x10000010u
+#define NRF51_FICR_CODESIZE     0x10000014u
+#define NRF51_FICR_DEVICEID     0x10000060u
+
+typedef struct {
+    const guint8 *bytes;
+    const gsize *n_bytes;
+    const char *what;
+} EmbeddedFlm;
+
+typedef struct {
+    const char *const *names; /* the first is the device's own */
+    ImpDevice device; /* without checks and algorithms; names of constant text */
+    const ImpDeviceCheck *checks;
+    gsize n_checks;
+    const EmbeddedFlm *algorithms; /* sorted by start */
+    gsize n_algorithms;
+} TableEntry;
+
+static const char *const nrf51822_names[] = {"nRF51822_xxAA", "nRF51822", NULL};
+
+/* The FICR words tell the nRF51 with 256 KiB from those with 128 KiB (xxAB); the addresses answer on no other
+ * Cortex-M0 that we know with these two values. */
+static const ImpDeviceCheck nrf51822_checks[] = {
+    {CPUID_ADDRESS, CPUID_MASK, CPUID_CORTEX_M0, (char *)"CPUID is that of a Cortex-M0"},
+    {NRF51_FICR_CODEPAGESIZE, G_MAXUINT32, 1024, (char *)"FICR CODEPAGESIZE is 1024 bytes"},
+    {NRF51_FICR_CODESIZE, G_MAXUINT32, 256, (char *)"FICR CODESIZE is 256 pages"},
+};
+static const EmbeddedFlm nrf51822_algorithms[] = {
+    {flm_nrf51_code, &flm_nrf51_code_bytes, "nrf51-code.flm"},
+    {flm_nrf51_uicr, &flm_nrf51_uicr_bytes, "nrf51-uicr.flm"},
+};
+
+static const TableEntry table[] = {
+    {
+        .names = nrf51822_names,
+        .device =
+            {
+                .core = (char *)"cortex-m0",
+                .core_hz =
+                    16000000, /* HFCLK starts on the 16 MHz RC oscillator: reference manual, section 12 */
+                .dpidr = 0x0BB11477, /* Cortex-M0 DAP */
+                .ram_start = 0x20000000,
+                .ram_bytes = 16 * 1024,
+                .uid_address = NRF51_FICR_DEVICEID,
+                .uid_bytes = 8,
+                .erase_all_algorithm = 0, /* ERASEALL: code flash and UICR */
+            },
+        .checks = nrf51822_checks,
+        .n_checks = G_N_ELEMENTS(nrf51822_checks),
+        .algorithms = nrf51822_algorithms,
+        .n_algorithms = G_N_ELEMENTS(nrf51822_algorithms),
+    },
+};
+
+static ImpDevice *make_device(const TableEntry *entry, GError **error)
+{
+    g_autoptr(ImpDevice) device = g_memdup2(&entry->device, sizeof *device);
+    device->name = g_strdup(entry->names[0]);
+    device->core = g_strdup(entry->device.core);
+    device->checks = g_memdup2(entry->checks, entry->n_checks * sizeof *entry->checks);
+    device->n_checks = entry->n_checks;
+    for (gsize i = 0; i < device->n_checks; i++)
+        device->checks[i].what = g_strdup(device->checks[i].what);
+    device->algorithms = g_new0(ImpAlgorithm *, entry->n_algorithms);
+    for (gsize i = 0; i < entry->n_algorithms; i++) {
+        const EmbeddedFlm *flm = &entry->algorithms[i];
+        g_autoptr(GBytes) bytes = g_bytes_new_static(flm->bytes, *flm->n_bytes);
+        device->algorithms[i] = imp_flm_parse(bytes, flm->what, error);
+        if (device->algorithms[i] == NULL)
+            return NULL;
+        device->n_algorithms++;
+    }
+    return g_steal_pointer(&device);
+}
+
+ImpDevice *imp_device_lookup(const char *name, GError **error)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(table); i++)
+        for (const char *const *known = table[i].names; *known; known++)
+            if (g_ascii_strcasecmp(name, *known) == 0)
+                return make_device(&table[i], error);
+    const char *nearest = imp_nearest(name, imp_device_names());
+    if (nearest != NULL) {
+        imp_error_set(error, IMP_E_DEVICE_UNKNOWN, "there is no device '%s'; did you mean '%s'?", name,
+                      nearest);
+    } else {
+        g_autofree char *all = g_strjoinv(", ", (char **)imp_device_names());
+        imp_error_set(error, IMP_E_DEVICE_UNKNOWN, "there is no device '%s'; this version knows %s", name,
+                      all);
+    }
+    return NULL;
+}
+
+const char *const *imp_device_names(void)
+{
+    static const char *const names[] = {"nRF51822", "nRF51822_xxAA", NULL};
+    return names;
+}
