@@ -8,12 +8,13 @@
 
 #include <glib.h>
 
-#define IMP_ALGORITHM_SECTORS_MAX 512 /* CMSIS-Pack, flash algorithms: FlashDevice.sectors */
-#define IMP_ALGORITHM_PAGE_MAX    65536 /* the same, PAGE_MAX */
-#define IMP_ALGORITHM_CODE_MAX    (256 * 1024)
-#define IMP_DEVICE_ALGORITHMS_MAX 16
-#define IMP_DEVICE_CHECKS_MAX     8
-#define IMP_ENTRY_NONE            G_MAXUINT32 /* an optional function that the algorithm does not have */
+#define IMP_ALGORITHM_SECTORS_MAX    512 /* CMSIS-Pack, flash algorithms: FlashDevice.sectors */
+#define IMP_ALGORITHM_PAGE_MAX       65536 /* the same, PAGE_MAX */
+#define IMP_ALGORITHM_CODE_MAX       (256 * 1024)
+#define IMP_ALGORITHM_TIMEOUT_MS_MAX (10 * 60 * 1000) /* program_ms_max, erase_ms_max */
+#define IMP_DEVICE_ALGORITHMS_MAX    16
+#define IMP_DEVICE_CHECKS_MAX        8
+#define IMP_ENTRY_NONE               G_MAXUINT32 /* an optional function that the algorithm does not have */
 
 /* Equal sectors from start up to the next entry or the end of the algorithm's range. */
 typedef struct {

@@ -297,10 +297,10 @@ static gboolean take_device(const Flm *flm, guint64 offset, ImpAlgorithm *algori
         algorithm->page_bytes % 4 != 0)
         return refuse(flm, error, "its page of %u bytes is not a multiple of 4 from 4 to %d",
                       algorithm->page_bytes, IMP_ALGORITHM_PAGE_MAX);
-    if (algorithm->program_ms_max == 0 || algorithm->program_ms_max > IMP_FLM_TIMEOUT_MS_MAX ||
-        algorithm->erase_ms_max == 0 || algorithm->erase_ms_max > IMP_FLM_TIMEOUT_MS_MAX)
+    if (algorithm->program_ms_max == 0 || algorithm->program_ms_max > IMP_ALGORITHM_TIMEOUT_MS_MAX ||
+        algorithm->erase_ms_max == 0 || algorithm->erase_ms_max > IMP_ALGORITHM_TIMEOUT_MS_MAX)
         return refuse(flm, error, "its time limits (program %u ms, erase %u ms) are not from 1 to %u ms",
-                      algorithm->program_ms_max, algorithm->erase_ms_max, IMP_FLM_TIMEOUT_MS_MAX);
+                      algorithm->program_ms_max, algorithm->erase_ms_max, IMP_ALGORITHM_TIMEOUT_MS_MAX);
     return take_sectors(flm, p + DEV_SECTORS, n - DEV_SECTORS, algorithm, error);
 }
 

@@ -10,10 +10,9 @@
 
 #include "device/device.h"
 
-#define IMP_FLM_FILE_MAX       (4u * 1024 * 1024)
-#define IMP_FLM_SECTIONS_MAX   256
-#define IMP_FLM_SYMBOLS_MAX    65536
-#define IMP_FLM_TIMEOUT_MS_MAX (10u * 60 * 1000) /* toProg, toErase */
+#define IMP_FLM_FILE_MAX     (4u * 1024 * 1024)
+#define IMP_FLM_SECTIONS_MAX 256
+#define IMP_FLM_SYMBOLS_MAX  65536
 
 /* The algorithm in bytes; free with imp_algorithm_free. what names the file in messages ("nrf51-code.flm").
  * Errors: IMP_E_ALGORITHM_FILE. */
