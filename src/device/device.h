@@ -16,6 +16,12 @@
 #define IMP_DEVICE_CHECKS_MAX        8
 #define IMP_ENTRY_NONE               G_MAXUINT32 /* an optional function that the algorithm does not have */
 
+/* How to connect. */
+typedef enum {
+    IMP_ATTACH_NORMAL = 2, /* halt the running core, then reset it */
+    IMP_ATTACH_UNDER_RESET, /* hold nRESET while connecting: for firmware that switches SWD off */
+} ImpAttachMode;
+
 /* Equal sectors from start up to the next entry or the end of the algorithm's range. */
 typedef struct {
     guint32 size_bytes;

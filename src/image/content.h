@@ -76,11 +76,6 @@ typedef struct {
 } ImpStep;
 
 typedef enum {
-    IMP_ATTACH_NORMAL = 2,
-    IMP_ATTACH_UNDER_RESET,
-} ImpAttachMode;
-
-typedef enum {
     IMP_REWORK_REFUSE = 2, /* a unit that passed before is refused */
     IMP_REWORK_KEEP_VALUES, /* the same chip gets its old numbers again */
     IMP_REWORK_NEW_VALUES, /* the same chip gets new numbers */

@@ -18,11 +18,6 @@
 
 typedef struct ImpTarget ImpTarget;
 
-typedef enum {
-    IMP_ATTACH_NORMAL = 2, /* halt the running core, then reset it */
-    IMP_ATTACH_UNDER_RESET, /* hold nRESET while connecting: for firmware that switches SWD off */
-} ImpAttachMode;
-
 typedef struct {
     guint32 swd_hz; /* SWCLK; 0 = IMP_SWD_HZ_DEFAULT */
     ImpAttachMode mode; /* 0 = IMP_ATTACH_NORMAL */
