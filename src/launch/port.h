@@ -27,7 +27,7 @@ typedef struct {
 } ImpUnitSegment;
 
 typedef struct {
-    ImpUnitSegment *segments; /* sorted, not overlapping, not touching */
+    ImpUnitSegment *segments; /* sorted by address, not overlapping; two may touch or share a flash page */
     gsize n_segments;
 } ImpUnitMap;
 

@@ -1,0 +1,33 @@
+/* Sealing: object + kind + restrictions + keys → image. Each sealing has a fresh 128-bit ID and fresh keys; counts belong
+ * to the ID. Builders need the author's pair and only the public half of the image key.
+ *
+ * Not in this version: suite 2 (RSA) and the cloud's share of the payload key.
+ * Thread rule: none of its own. */
+#pragma once
+
+#include "image/keys.h"
+#include "image/object.h"
+
+typedef struct {
+    ImpImageKind kind;
+    ImpRestrictions restrictions; /* count_on must be set */
+    const ImpKey *author; /* with its private half */
+    const ImpKey *image_key; /* NULL = not encrypted: an ordinary file that anyone can read */
+    const guint8 *cloud_ca_sha256; /* JOB: 32 bytes, SHA-256 of the SPKI of the cloud's CA */
+    const char *factory; /* JOB */
+    const ImpRandom *random; /* for ID and section keys: imp_random_system() outside tests */
+} ImpSealOptions;
+
+typedef struct {
+    GBytes *file;
+    ImpClear *clear;
+    GBytes *statement; /* JOB: signed registration statement (image/statement.h); SAP: NULL */
+} ImpSealed;
+
+void imp_sealed_free(ImpSealed *sealed);
+
+/* Errors: E1001 (options that do not go together), E1004, E3030, E3103. */
+ImpSealed *imp_image_seal(const ImpObject *object, const ImpSealOptions *options,
+                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImpSealed, imp_sealed_free)

@@ -1,0 +1,385 @@
+#include "launch/launch.h"
+
+#include <string.h>
+
+struct ImpLaunch {
+    const ImpContent *content;
+    ImpAuthority *authority;
+    ImpPort *port;
+    const ImpClock *clock;
+    ImpLaunchFn changed;
+    gpointer user;
+    ImpWant want;
+    ImpAnswer answer; /* what view.answer points to, once there is one */
+    ImpReport report;
+    ImpLaunchView view;
+    GError *error; /* the first that happened; view.error points to it at the end */
+    GBytes **values; /* one for each of content->values; NULL = not known yet */
+    ImpUnitMap *map;
+    gsize step; /* next of content->steps */
+    gboolean started, cancelled, finished;
+    gboolean reads_done;
+    gboolean written; /* WRITING is durable: from now on a failure is spent */
+    gint64 began_boot_us, phase_began_us;
+};
+
+/* A launch passes only if everything written was verified, so what is written last must be verified after it. The
+ * builder refuses such recipes; images come from outside, so this holds here too. */
+static gboolean verified_at_end(const ImpContent *content)
+{
+    gboolean clean = TRUE;
+    for (gsize i = 0; i < content->n_steps; i++) {
+        if (content->steps[i].kind == IMP_STEP_ERASE || content->steps[i].kind == IMP_STEP_PROGRAM)
+            clean = FALSE;
+        else if (content->steps[i].kind == IMP_STEP_VERIFY)
+            clean = TRUE;
+    }
+    return clean;
+}
+
+static void tell(ImpLaunch *launch)
+{
+    launch->changed(launch->user, &launch->view);
+}
+
+static void finish(ImpLaunch *launch, ImpLaunchState state)
+{
+    launch->view.state = state;
+    launch->view.error = launch->error;
+    launch->finished = TRUE;
+    tell(launch);
+}
+
+/* Keeps the first error: what comes after it is its consequence. Takes over error. */
+static void keep_error(ImpLaunch *launch, GError *error)
+{
+    if (launch->error == NULL)
+        launch->error = error;
+    else
+        g_error_free(error);
+}
+
+static void enter_phase(ImpLaunch *launch, ImpPhase phase, guint64 done_bytes, guint64 total_bytes)
+{
+    gint64 now = imp_clock_boot_us(launch->clock);
+    launch->view.phase_us[launch->view.phase] += now - launch->phase_began_us;
+    launch->phase_began_us = now;
+    launch->view.phase = phase;
+    launch->view.done_bytes = done_bytes;
+    launch->view.total_bytes = total_bytes;
+    tell(launch);
+}
+
+static void submit(ImpLaunch *launch, ImpCommandKind kind, ImpPhase phase)
+{
+    ImpCommand command = {.kind = kind, .content = launch->content};
+    enter_phase(launch, phase, 0, 0);
+    imp_port_submit(launch->port, &command);
+}
+
+/* The record: what happened, in codes and values. */
+static void fill_report(ImpLaunch *launch)
+{
+    ImpReport *report = &launch->report;
+    report->duration_ms = (guint32)((imp_clock_boot_us(launch->clock) - launch->began_boot_us) / 1000);
+    if (launch->error == NULL) {
+        report->result = IMP_RESULT_PASSED;
+        return;
+    }
+    report->result = launch->written ? IMP_RESULT_SPENT : IMP_RESULT_FAILED;
+    report->code = imp_error_code(launch->error);
+    const ImpErrorDetail *detail = imp_error_detail(launch->error);
+    if (detail != NULL)
+        report->detail = *detail;
+}
+
+/* The target has been let go: only the record is left to make. */
+static void end(ImpLaunch *launch)
+{
+    GError *error = NULL;
+    enter_phase(launch, launch->view.phase, launch->view.done_bytes, launch->view.total_bytes);
+    fill_report(launch);
+    if (!launch->authority->ops->end(launch->authority, &launch->report, &error)) {
+        /* Not durable, so not passed, whatever the target says: the next start of the station finds out. */
+        g_prefix_error(&error, "the result could not be recorded: ");
+        if (launch->error == NULL)
+            launch->report.code = imp_error_code(error);
+        keep_error(launch, error);
+    }
+    finish(launch, launch->error == NULL ? IMP_LAUNCH_PASSED : IMP_LAUNCH_FAILED);
+}
+
+static void let_go(ImpLaunch *launch)
+{
+    submit(launch, IMP_COMMAND_FINISH, launch->view.phase);
+}
+
+/* Everything from step on that one FLASH command can do: erase, then program, then verify, each at most once. */
+static void collect_flash(ImpLaunch *launch, ImpCommand *command)
+{
+    for (; launch->step < launch->content->n_steps; launch->step++) {
+        const ImpStep *step = &launch->content->steps[launch->step];
+        if (step->kind == IMP_STEP_ERASE && !command->erase && !command->program && !command->verify) {
+            command->erase = TRUE;
+            command->erase_mode = step->erase;
+        } else if (step->kind == IMP_STEP_PROGRAM && !command->program && !command->verify) {
+            command->program = TRUE;
+        } else if (step->kind == IMP_STEP_VERIFY && !command->verify) {
+            command->verify = TRUE;
+            command->verify_mode = step->verify;
+        } else {
+            return;
+        }
+    }
+}
+
+static gboolean prepare_flash(ImpLaunch *launch, const ImpCommand *command, GError **error)
+{
+    if (launch->map == NULL) {
+        launch->map = imp_unit_map_new(launch->content, launch->values, error);
+        if (launch->map == NULL)
+            return FALSE;
+    }
+    if ((command->erase || command->program) && !launch->written) {
+        if (!launch->authority->ops->writing(launch->authority, &launch->want.launch, error))
+            return FALSE;
+        launch->written = TRUE;
+    }
+    return TRUE;
+}
+
+static void flash(ImpLaunch *launch)
+{
+    ImpCommand command = {.kind = IMP_COMMAND_FLASH, .content = launch->content};
+    GError *error = NULL;
+    collect_flash(launch, &command);
+    if (!prepare_flash(launch, &command, &error)) {
+        keep_error(launch, error);
+        let_go(launch);
+        return;
+    }
+    command.map = launch->map;
+    ImpPhase phase = command.erase ? IMP_PHASE_ERASE : command.program ? IMP_PHASE_PROGRAM : IMP_PHASE_VERIFY;
+    enter_phase(launch, phase, 0, 0);
+    imp_port_submit(launch->port, &command);
+}
+
+static gboolean reads_pending(const ImpLaunch *launch)
+{
+    if (launch->reads_done)
+        return FALSE;
+    for (gsize i = 0; i < launch->content->n_values; i++)
+        if (launch->content->values[i].kind == IMP_VALUE_READ)
+            return TRUE;
+    return FALSE;
+}
+
+/* Without a read step in the recipe, values are read before anything is written. */
+static gboolean has_read_step(const ImpContent *content)
+{
+    for (gsize i = 0; i < content->n_steps; i++)
+        if (content->steps[i].kind == IMP_STEP_READ)
+            return TRUE;
+    return FALSE;
+}
+
+/* Submits the next command; the target is attached and nothing is at work. */
+static void next(ImpLaunch *launch)
+{
+    const ImpContent *content = launch->content;
+    if (launch->error == NULL && launch->cancelled) {
+        GError *error = NULL;
+        imp_error_set(&error, IMP_E_CANCELLED, "the launch was cancelled");
+        keep_error(launch, error);
+    }
+    if (launch->error != NULL) {
+        let_go(launch);
+        return;
+    }
+    if (!has_read_step(content) && reads_pending(launch)) {
+        submit(launch, IMP_COMMAND_READ, IMP_PHASE_READ);
+        return;
+    }
+    while (launch->step < content->n_steps) {
+        switch (content->steps[launch->step].kind) {
+        case IMP_STEP_READ:
+            launch->step++;
+            if (!reads_pending(launch))
+                continue;
+            submit(launch, IMP_COMMAND_READ, IMP_PHASE_READ);
+            return;
+        case IMP_STEP_RESET:
+            launch->step++;
+            submit(launch, IMP_COMMAND_RESET, IMP_PHASE_RESET);
+            return;
+        case IMP_STEP_ERASE:
+        case IMP_STEP_PROGRAM:
+        case IMP_STEP_VERIFY:
+            flash(launch);
+            return;
+        }
+        g_assert_not_reached();
+    }
+    let_go(launch);
+}
+
+static void take_reads(ImpLaunch *launch, const ImpPortEvent *event)
+{
+    ImpReport *report = &launch->report;
+    launch->reads_done = TRUE;
+    for (guint32 i = 0; i < event->n_reads; i++)
+        for (gsize v = 0; v < launch->content->n_values; v++) {
+            const ImpValue *value = &launch->content->values[v];
+            if (value->kind != IMP_VALUE_READ || strcmp(value->name, event->reads[i].name) != 0)
+                continue;
+            if (launch->values[v] == NULL)
+                launch->values[v] = g_bytes_new(event->reads[i].bytes, event->reads[i].n_bytes);
+            if (value->log && report->n_reads < IMP_WIRE_READS_MAX)
+                report->reads[report->n_reads++] = event->reads[i];
+        }
+}
+
+static void on_port_event(gpointer user, const ImpPortEvent *event)
+{
+    ImpLaunch *launch = user;
+    ImpReport *report = &launch->report;
+    report->link_waits = event->link_waits;
+    report->link_faults = event->link_faults;
+    report->link_errors = event->link_errors;
+    report->link_retries = event->link_retries;
+    if (!event->done) {
+        enter_phase(launch, event->phase, event->done_bytes, event->total_bytes);
+        return;
+    }
+    if (event->kind == IMP_COMMAND_ATTACH && event->n_uid > 0) {
+        report->n_uid = event->n_uid;
+        memcpy(report->uid, event->uid, event->n_uid);
+    }
+    if (event->error != NULL)
+        keep_error(launch, g_error_copy(event->error));
+    if (event->kind == IMP_COMMAND_FINISH) {
+        imp_port_set_handler(launch->port, NULL, NULL);
+        end(launch);
+        return;
+    }
+    if (event->kind == IMP_COMMAND_READ && event->error == NULL)
+        take_reads(launch, event);
+    next(launch);
+}
+
+/* The permit's numbers become the values of their pools. */
+static void take_numbers(ImpLaunch *launch, const ImpAnswer *answer)
+{
+    const ImpContent *content = launch->content;
+    launch->report.n_numbers = MIN(answer->n_numbers, (guint32)IMP_WIRE_NUMBERS_MAX);
+    memcpy(launch->report.numbers, answer->numbers, launch->report.n_numbers * sizeof *answer->numbers);
+    for (gsize v = 0; v < content->n_values; v++) {
+        if (content->values[v].kind != IMP_VALUE_POOL)
+            continue;
+        const char *pool = content->pools[content->values[v].pool_index].id;
+        for (guint32 i = 0; i < launch->report.n_numbers && launch->values[v] == NULL; i++)
+            if (strcmp(answer->numbers[i].pool, pool) == 0)
+                launch->values[v] = g_bytes_new(answer->numbers[i].bytes, answer->numbers[i].n_bytes);
+    }
+}
+
+static void on_started(gpointer user, gboolean begun, const ImpAnswer *answer, const GError *error)
+{
+    ImpLaunch *launch = user;
+    if (answer != NULL) {
+        launch->answer = *answer;
+        launch->view.answer = &launch->answer;
+    }
+    if (!begun) {
+        g_assert(error != NULL);
+        launch->error = g_error_copy(error);
+        finish(launch, IMP_LAUNCH_REFUSED);
+        return;
+    }
+    g_assert(answer != NULL);
+    launch->view.state = IMP_LAUNCH_WORKING;
+    launch->view.report = &launch->report;
+    launch->began_boot_us = launch->phase_began_us = imp_clock_boot_us(launch->clock);
+    launch->report.began_real_us = imp_clock_real_us(launch->clock);
+    take_numbers(launch, answer);
+    if (launch->cancelled) {
+        imp_error_set(&launch->error, IMP_E_CANCELLED,
+                      "the launch was cancelled before it touched the target");
+        end(launch);
+        return;
+    }
+    imp_port_set_handler(launch->port, on_port_event, launch);
+    submit(launch, IMP_COMMAND_ATTACH, IMP_PHASE_ATTACH);
+}
+
+ImpLaunch *imp_launch_new(const ImpLaunchOptions *options)
+{
+    ImpLaunch *launch = g_new0(ImpLaunch, 1);
+    launch->content = options->content;
+    launch->authority = options->authority;
+    launch->port = options->port;
+    launch->clock = options->clock;
+    launch->changed = options->changed;
+    launch->user = options->user;
+    launch->want.launch = imp_id_ordered(options->clock, options->random);
+    launch->want.image = options->image;
+    g_strlcpy(launch->want.port, options->port_name, sizeof launch->want.port);
+    g_strlcpy(launch->want.order, options->order != NULL ? options->order : "", sizeof launch->want.order);
+    launch->report.launch = launch->want.launch;
+    launch->report.image = launch->want.image;
+    g_strlcpy(launch->report.port, launch->want.port, sizeof launch->report.port);
+    g_strlcpy(launch->report.order, launch->want.order, sizeof launch->report.order);
+    g_strlcpy(launch->report.person, options->person != NULL ? options->person : "",
+              sizeof launch->report.person);
+    launch->values = g_new0(GBytes *, options->content->n_values + 1);
+    launch->view.launch = launch->want.launch;
+    launch->view.image = launch->want.image;
+    launch->view.state = IMP_LAUNCH_ASKING;
+    launch->view.phase = IMP_PHASE_ATTACH;
+    return launch;
+}
+
+void imp_launch_start(ImpLaunch *launch)
+{
+    g_assert(!launch->started);
+    launch->started = TRUE;
+    if (!verified_at_end(launch->content)) {
+        imp_error_set(&launch->error, IMP_E_UNIT_NOT_VERIFIED,
+                      "'%s' erases or programs something and does not verify it "
+                      "afterwards; such an image is never run",
+                      launch->content->name);
+        finish(launch, IMP_LAUNCH_REFUSED);
+        return;
+    }
+    launch->authority->ops->start(launch->authority, &launch->want, on_started, launch);
+}
+
+void imp_launch_cancel(ImpLaunch *launch)
+{
+    launch->cancelled = TRUE;
+    if (launch->view.state == IMP_LAUNCH_WORKING)
+        imp_port_cancel(launch->port);
+}
+
+const ImpLaunchView *imp_launch_view(const ImpLaunch *launch)
+{
+    return &launch->view;
+}
+
+gboolean imp_launch_finished(const ImpLaunch *launch)
+{
+    return launch->finished;
+}
+
+void imp_launch_free(ImpLaunch *launch)
+{
+    if (launch == NULL)
+        return;
+    g_assert(launch->finished || !launch->started);
+    for (gsize i = 0; i < launch->content->n_values; i++)
+        g_clear_pointer(&launch->values[i], g_bytes_unref);
+    g_free(launch->values);
+    imp_unit_map_free(launch->map);
+    g_clear_error(&launch->error);
+    g_free(launch);
+}

@@ -1,0 +1,343 @@
+/* The launch's state machine against a scripted authority and a scripted port: the order of what it does is the test. */
+#include "launch/launch.h"
+
+#include <string.h>
+
+typedef struct {
+    ImpAuthority authority; /* first: the ops get this struct's address */
+    ImpPort port;
+    GString *trace; /* what was called, in order */
+    /* the script */
+    gboolean refuse, fail_writing, fail_end, defer_start;
+    ImpCommandKind fail_at; /* this command fails with E2107 */
+    /* kept for a deferred answer */
+    ImpStartFn done;
+    gpointer done_user;
+    ImpReport report;
+    GPtrArray *queue; /* commands to be answered by pump() */
+    guint callbacks_after_end;
+    gboolean ended;
+    ImpLaunchState last;
+    int last_code;
+} World;
+
+static World *world_of_port(ImpPort *port)
+{
+    return (World *)((char *)port - G_STRUCT_OFFSET(World, port));
+}
+
+static ImpAnswer grant(void)
+{
+    ImpAnswer answer = {.kind = IMP_ANSWER_GRANTED, .n_numbers = 1};
+    g_strlcpy(answer.numbers[0].pool, "p", sizeof answer.numbers[0].pool);
+    answer.numbers[0].number = 7;
+    memcpy(answer.numbers[0].bytes, "MB-7", 4);
+    answer.numbers[0].n_bytes = 4;
+    return answer;
+}
+
+static void give_answer(World *world)
+{
+    ImpAnswer answer = grant();
+    if (world->refuse) {
+        g_autoptr(GError) error = NULL;
+        imp_error_set(&error, IMP_E_COUNT_USED_UP, "all made");
+        answer.kind = IMP_ANSWER_REFUSED;
+        world->done(world->done_user, FALSE, &answer, error);
+    } else {
+        world->done(world->done_user, TRUE, &answer, NULL);
+    }
+}
+
+static void authority_start(ImpAuthority *self, const ImpWant *want, ImpStartFn done, gpointer user)
+{
+    World *world = (World *)self;
+    g_string_append(world->trace, "start ");
+    world->done = done;
+    world->done_user = user;
+    if (!world->defer_start)
+        give_answer(world);
+}
+
+static gboolean authority_writing(ImpAuthority *self, const ImpId *launch, GError **error)
+{
+    World *world = (World *)self;
+    g_string_append(world->trace, "writing ");
+    if (world->fail_writing)
+        imp_error_set(error, IMP_E_IO, "disk full");
+    return !world->fail_writing;
+}
+
+static gboolean authority_end(ImpAuthority *self, const ImpReport *report, GError **error)
+{
+    World *world = (World *)self;
+    g_string_append_printf(world->trace, "end-%s ", imp_result_name(report->result));
+    world->report = *report;
+    if (world->fail_end)
+        imp_error_set(error, IMP_E_IO, "disk full");
+    return !world->fail_end;
+}
+
+static void port_submit(ImpPort *self, const ImpCommand *command)
+{
+    World *world = world_of_port(self);
+    static const char *const names[] = {[IMP_COMMAND_ATTACH] = "attach",
+                                        [IMP_COMMAND_FLASH] = "flash",
+                                        [IMP_COMMAND_READ] = "read",
+                                        [IMP_COMMAND_RESET] = "reset",
+                                        [IMP_COMMAND_FINISH] = "finish"};
+    g_string_append(world->trace, names[command->kind]);
+    if (command->kind == IMP_COMMAND_FLASH) {
+        g_string_append_printf(world->trace, "(%s%s%s)", command->erase ? "e" : "",
+                               command->program ? "p" : "", command->verify ? "v" : "");
+        g_assert_cmpuint(command->map->n_segments, ==, 2);
+        g_assert_cmpuint(command->map->segments[1].address, ==, 0x2000);
+        g_assert_cmpmem(g_bytes_get_data(command->map->segments[1].bytes, NULL), 6, "MB-7\xff\xff", 6);
+    }
+    g_string_append_c(world->trace, ' ');
+    g_ptr_array_add(world->queue, GUINT_TO_POINTER(command->kind));
+}
+
+static void port_cancel(ImpPort *self)
+{
+    g_string_append(world_of_port(self)->trace, "cancel ");
+}
+
+/* Answers every submitted command until there is none left. */
+static void pump(World *world)
+{
+    while (world->queue->len > 0) {
+        ImpPortEvent event = {.done = TRUE,
+                              .kind = GPOINTER_TO_UINT(g_ptr_array_steal_index(world->queue, 0))};
+        if (event.kind == IMP_COMMAND_ATTACH) {
+            memcpy(event.uid, "\x01\x02", 2);
+            event.n_uid = 2;
+        }
+        if (event.kind == IMP_COMMAND_READ) {
+            g_strlcpy(event.reads[0].name, "uid", sizeof event.reads[0].name);
+            memcpy(event.reads[0].bytes, "\xab", 1);
+            event.reads[0].n_bytes = 1;
+            event.n_reads = 1;
+        }
+        if (event.kind == world->fail_at)
+            imp_error_set_at(&event.error, IMP_E_FLASH_MISMATCH, 0x1234, (const guint8 *)"\xff",
+                             (const guint8 *)"\x00", 1, "differs");
+        g_assert_nonnull(world->port.handler);
+        world->port.handler(world->port.user, &event);
+        g_clear_error(&event.error);
+    }
+}
+
+static const ImpAuthorityOps authority_ops = {authority_start, authority_writing, authority_end};
+static const ImpPortOps port_ops = {.submit = port_submit, .cancel = port_cancel};
+
+static void on_changed(gpointer user, const ImpLaunchView *view)
+{
+    World *world = user;
+    g_assert_false(world->ended);
+    world->ended = view->state >= IMP_LAUNCH_PASSED;
+    world->last = view->state;
+    world->last_code = view->error != NULL ? imp_error_code(view->error) : 0;
+}
+
+typedef struct {
+    const char *name;
+    ImpStepKind steps[8];
+    gboolean read_value;
+    gboolean refuse, fail_writing, fail_end, cancel_while_asking, cancel_while_working;
+    ImpCommandKind fail_at;
+    const char *trace;
+    ImpLaunchState state;
+    int code;
+} Row;
+
+static const Row rows[] = {
+    {.name = "pass",
+     .steps = {IMP_STEP_ERASE, IMP_STEP_PROGRAM, IMP_STEP_VERIFY, IMP_STEP_RESET},
+     .read_value = TRUE,
+     .trace = "start attach read writing flash(epv) reset finish end-passed ",
+     .state = IMP_LAUNCH_PASSED},
+    {.name = "separate-verify-and-read-step",
+     .steps = {IMP_STEP_ERASE, IMP_STEP_PROGRAM, IMP_STEP_READ, IMP_STEP_VERIFY},
+     .read_value = TRUE,
+     .trace = "start attach writing flash(ep) read flash(v) finish end-passed ",
+     .state = IMP_LAUNCH_PASSED},
+    {.name = "refused",
+     .steps = {IMP_STEP_VERIFY},
+     .refuse = TRUE,
+     .trace = "start ",
+     .state = IMP_LAUNCH_REFUSED,
+     .code = IMP_E_COUNT_USED_UP},
+    {.name = "not-verified-never-starts",
+     .steps = {IMP_STEP_VERIFY, IMP_STEP_PROGRAM},
+     .trace = "",
+     .state = IMP_LAUNCH_REFUSED,
+     .code = IMP_E_UNIT_NOT_VERIFIED},
+    {.name = "attach-fails-number-free",
+     .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .fail_at = IMP_COMMAND_ATTACH,
+     .trace = "start attach finish end-failed ",
+     .state = IMP_LAUNCH_FAILED,
+     .code = IMP_E_FLASH_MISMATCH},
+    {.name = "flash-fails-number-spent",
+     .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY, IMP_STEP_RESET},
+     .fail_at = IMP_COMMAND_FLASH,
+     .trace = "start attach writing flash(pv) finish end-spent ",
+     .state = IMP_LAUNCH_FAILED,
+     .code = IMP_E_FLASH_MISMATCH},
+    {.name = "verify-only-never-writes",
+     .steps = {IMP_STEP_VERIFY},
+     .fail_at = IMP_COMMAND_FLASH,
+     .trace = "start attach flash(v) finish end-failed ",
+     .state = IMP_LAUNCH_FAILED,
+     .code = IMP_E_FLASH_MISMATCH},
+    {.name = "journal-full-before-write",
+     .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .fail_writing = TRUE,
+     .trace = "start attach writing finish end-failed ",
+     .state = IMP_LAUNCH_FAILED,
+     .code = IMP_E_IO},
+    {.name = "journal-full-at-end-is-not-passed",
+     .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .fail_end = TRUE,
+     .trace = "start attach writing flash(pv) finish end-passed ",
+     .state = IMP_LAUNCH_FAILED,
+     .code = IMP_E_IO},
+    {.name = "cancelled-while-asking",
+     .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .cancel_while_asking = TRUE,
+     .trace = "start end-failed ",
+     .state = IMP_LAUNCH_FAILED,
+     .code = IMP_E_CANCELLED},
+    {.name = "cancelled-while-working",
+     .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .cancel_while_working = TRUE,
+     .trace = "start attach cancel finish end-failed ",
+     .state = IMP_LAUNCH_FAILED,
+     .code = IMP_E_CANCELLED},
+};
+
+static void test_row(gconstpointer data)
+{
+    const Row *row = data;
+    World world = {.authority = {&authority_ops}, .port = {.ops = &port_ops}};
+    world.trace = g_string_new("");
+    world.queue = g_ptr_array_new();
+    world.refuse = row->refuse;
+    world.fail_writing = row->fail_writing;
+    world.fail_end = row->fail_end;
+    world.fail_at = row->fail_at;
+    world.defer_start = row->cancel_while_asking;
+
+    ImpContent content = {.name = (char *)"test"};
+    ImpSegment segment = {(char *)"app", 0x1000, g_bytes_new_static("abcd", 4)};
+    ImpPoolUse pool = {(char *)"p", (char *)"{}"};
+    ImpValue values[] = {{.name = (char *)"serial", .kind = IMP_VALUE_POOL},
+                         {.name = (char *)"uid", .kind = IMP_VALUE_READ, .read_bytes = 1, .log = TRUE}};
+    ImpPlace place = {.value_index = 0, .address = 0x2000, .size_bytes = 6, .pad = 0xff};
+    ImpStep steps[8] = {0};
+    while (content.n_steps < 8 && row->steps[content.n_steps] != 0) {
+        steps[content.n_steps].kind = row->steps[content.n_steps];
+        content.n_steps++;
+    }
+    content.segments = &segment;
+    content.n_segments = 1;
+    content.pools = &pool;
+    content.n_pools = 1;
+    content.values = values;
+    content.n_values = row->read_value ? 2 : 1;
+    content.places = &place;
+    content.n_places = 1;
+    content.steps = steps;
+
+    ImpLaunchOptions options = {.content = &content,
+                                .authority = &world.authority,
+                                .port = &world.port,
+                                .clock = imp_clock_system(),
+                                .random = imp_random_system(),
+                                .port_name = "1",
+                                .changed = on_changed,
+                                .user = &world};
+    g_autoptr(ImpLaunch) launch = imp_launch_new(&options);
+    imp_launch_start(launch);
+    if (row->cancel_while_asking) {
+        imp_launch_cancel(launch);
+        give_answer(&world);
+    }
+    if (row->cancel_while_working)
+        imp_launch_cancel(launch);
+    pump(&world);
+    g_assert_cmpstr(world.trace->str, ==, row->trace);
+    g_assert_true(imp_launch_finished(launch));
+    g_assert_cmpint(world.last, ==, row->state);
+    g_assert_cmpint(world.last_code, ==, row->code);
+    if (row->state == IMP_LAUNCH_PASSED) {
+        g_assert_cmpuint(world.report.numbers[0].number, ==, 7);
+        g_assert_cmpmem(world.report.uid, world.report.n_uid, "\x01\x02", 2);
+        g_assert_cmpuint(world.report.n_reads, ==, row->read_value ? 1 : 0);
+    }
+    if (row->code == IMP_E_FLASH_MISMATCH) {
+        g_assert_cmpuint(world.report.detail.address, ==, 0x1234);
+        g_assert_cmpint(world.report.code, ==, row->code);
+    }
+    g_bytes_unref(segment.bytes);
+    g_string_free(world.trace, TRUE);
+    g_ptr_array_unref(world.queue);
+}
+
+typedef struct {
+    const char *name;
+    guint64 place_at;
+    gsize value_bytes; /* 0 = missing */
+    int code;
+} MapRow;
+
+static const MapRow map_rows[] = {
+    {"fits", 0x1010, 4, 0},
+    {"missing", 0x1010, 0, IMP_E_UNIT_VALUE_MISSING},
+    {"too-long", 0x1010, 9, IMP_E_UNIT_VALUE_TOO_LONG},
+    {"over-data", 0x1003, 4, IMP_E_UNIT_VALUE_COLLIDES},
+    {"data-over-it", 0xffa, 4, IMP_E_UNIT_VALUE_COLLIDES},
+    {"touches", 0x1004, 4, 0},
+};
+
+static void test_map(gconstpointer data)
+{
+    const MapRow *row = data;
+    g_autoptr(GBytes) code = g_bytes_new_static("abcd", 4);
+    g_autoptr(GBytes) value = g_bytes_new_static("123456789", row->value_bytes);
+    ImpSegment segment = {(char *)"app", 0x1000, code};
+    ImpValue name = {.name = (char *)"serial", .kind = IMP_VALUE_POOL};
+    ImpPlace place = {.address = row->place_at, .size_bytes = 8, .pad = 0};
+    ImpContent content = {.segments = &segment,
+                          .n_segments = 1,
+                          .values = &name,
+                          .n_values = 1,
+                          .places = &place,
+                          .n_places = 1};
+    g_autoptr(GError) error = NULL;
+    GBytes *values[] = {row->value_bytes > 0 ? value : NULL};
+    g_autoptr(ImpUnitMap) map = imp_unit_map_new(&content, values, &error);
+    if (row->code != 0) {
+        g_assert_null(map);
+        g_assert_error(error, IMP_ERROR, row->code);
+        return;
+    }
+    g_assert_no_error(error);
+    g_assert_cmpuint(map->n_segments, ==, 2);
+    g_assert_cmpmem(g_bytes_get_data(map->segments[1].bytes, NULL), 8, "1234\0\0\0\0", 8);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *path = g_strdup_printf("/launch/%s", rows[i].name);
+        g_test_add_data_func(path, &rows[i], test_row);
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(map_rows); i++) {
+        g_autofree char *path = g_strdup_printf("/map/%s", map_rows[i].name);
+        g_test_add_data_func(path, &map_rows[i], test_map);
+    }
+    return g_test_run();
+}
