@@ -51,6 +51,8 @@ typedef struct {
     guint64 ask; /* a number of this station that no earlier request carried; the answer echoes it */
     char port[IMP_WIRE_NAME_SIZE];
     char order[IMP_WIRE_NAME_SIZE]; /* "" = none */
+    char person
+        [IMP_WIRE_NAME_SIZE]; /* who starts it, "" = nobody signed in: the record after a power cut names them */
 } ImpWant;
 
 typedef enum {
@@ -73,7 +75,8 @@ typedef struct {
     ImpNumber numbers[IMP_WIRE_NUMBERS_MAX];
     /* The image's counts as the decision saw them (rule 1), for the person who reads a refusal. */
     gboolean has_units;
-    guint64 units, passed, unknown, open, failures;
+    guint64 units; /* what the image allows, settled launches included */
+    guint64 passed, unknown, open, failures;
 } ImpAnswer;
 
 /* A value that was read from the target for the log. */
