@@ -20,7 +20,7 @@ typedef struct ImpKey ImpKey;
 ImpKey *imp_key_generate(GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Reads a PEM file, private or public (asks for no passphrase). A private key file that others may read is refused (E3104).
- * Errors: E1002, E3101, E3102, E3104. */
+ * Errors: E1002, E1009, E3101, E3102, E3104. */
 ImpKey *imp_key_load(const char *path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Writes the private (mode 0600) or the public half (0644), durably. A file of that name stays as it is: E1008.

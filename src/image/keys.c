@@ -1,0 +1,301 @@
+#include "image/keys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <openssl/bio.h>
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
+#include "base/json.h"
+#include "image/keys_openssl.h"
+#include "image/secret.h"
+
+#define NEW_PUBLIC_MODE  0644
+#define NEW_PRIVATE_MODE 0600
+
+struct ImpKey {
+    gatomicrefcount refs;
+    EVP_PKEY *pkey;
+    gboolean has_private;
+    ImpKeyId id;
+};
+
+void imp_openssl_error_set(GError **error, ImpErrorCode code, const char *what)
+{
+    char reason[256] = "no reason given";
+    unsigned long first = ERR_get_error();
+    if (first != 0)
+        ERR_error_string_n(first, reason, sizeof reason);
+    ERR_clear_error();
+    imp_error_set(error, code, "%s: %s", what, reason);
+}
+
+/* --- one key -------------------------------------------------------------------------------------------------------- */
+
+static gboolean is_p256(EVP_PKEY *pkey)
+{
+    char group[32];
+    gsize n_group;
+    return EVP_PKEY_is_a(pkey, "EC") && EVP_PKEY_get_group_name(pkey, group, sizeof group, &n_group) == 1 &&
+           strcmp(group, "prime256v1") == 0;
+}
+
+static GBytes *public_der(EVP_PKEY *pkey)
+{
+    unsigned char *der = NULL;
+    int n_der = i2d_PUBKEY(pkey, &der);
+    g_assert(n_der > 0);
+    GBytes *bytes = g_bytes_new(der, (gsize)n_der);
+    OPENSSL_free(der);
+    return bytes;
+}
+
+ImpKey *imp_key_take_pkey(EVP_PKEY *pkey, gboolean has_private, GError **error)
+{
+    if (!is_p256(pkey)) {
+        imp_error_set(error, IMP_E_KEY_KIND, "the key is of type %s; it must be an EC key on P-256",
+                      EVP_PKEY_get0_type_name(pkey) != NULL ? EVP_PKEY_get0_type_name(pkey) : "unknown");
+        EVP_PKEY_free(pkey);
+        return NULL;
+    }
+    /* One encoding for one key, whatever form the file had: the ID is a digest over it. */
+    EVP_PKEY_set_utf8_string_param(pkey, "point-format", "uncompressed");
+    ImpKey *key = g_new0(ImpKey, 1);
+    g_atomic_ref_count_init(&key->refs);
+    key->pkey = pkey;
+    key->has_private = has_private;
+    g_autoptr(GBytes) der = public_der(pkey);
+    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+    g_checksum_update(sum, g_bytes_get_data(der, NULL), (gssize)g_bytes_get_size(der));
+    gsize n_id = IMP_KEY_ID_BYTES;
+    g_checksum_get_digest(sum, key->id.bytes, &n_id);
+    return key;
+}
+
+EVP_PKEY *imp_key_pkey(const ImpKey *key)
+{
+    return key->pkey;
+}
+
+ImpKey *imp_key_generate(GError **error)
+{
+    EVP_PKEY *pkey = EVP_EC_gen("P-256");
+    if (pkey == NULL) {
+        imp_openssl_error_set(error, IMP_E_CRYPTO, "a key could not be made");
+        return NULL;
+    }
+    return imp_key_take_pkey(pkey, TRUE, error);
+}
+
+const ImpKeyId *imp_key_id(const ImpKey *key)
+{
+    return &key->id;
+}
+
+gboolean imp_key_has_private(const ImpKey *key)
+{
+    return key->has_private;
+}
+
+ImpKey *imp_key_ref(const ImpKey *key)
+{
+    /* Only the counter changes, which is atomic. */
+    ImpKey *own = (ImpKey *)key;
+    g_atomic_ref_count_inc(&own->refs);
+    return own;
+}
+
+void imp_key_unref(ImpKey *key)
+{
+    if (key == NULL || !g_atomic_ref_count_dec(&key->refs))
+        return;
+    EVP_PKEY_free(key->pkey); /* clears the private number */
+    g_free(key);
+}
+
+GBytes *imp_key_public_der(const ImpKey *key)
+{
+    return public_der(key->pkey);
+}
+
+ImpKey *imp_key_from_public_der(GBytes *der, GError **error)
+{
+    gsize n_der;
+    const unsigned char *at = g_bytes_get_data(der, &n_der);
+    const unsigned char *end = at + n_der;
+    EVP_PKEY *pkey = n_der > IMP_KEY_FILE_MAX ? NULL : d2i_PUBKEY(NULL, &at, (long)n_der);
+    if (pkey == NULL || at != end) {
+        EVP_PKEY_free(pkey);
+        imp_openssl_error_set(error, IMP_E_KEY_FILE, "this is no public key in DER");
+        return NULL;
+    }
+    return imp_key_take_pkey(pkey, FALSE, error);
+}
+
+char *imp_key_public_pem(const ImpKey *key)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    int written = PEM_write_bio_PUBKEY(bio, key->pkey);
+    g_assert(written == 1);
+    char *text;
+    long n_text = BIO_get_mem_data(bio, &text);
+    char *pem = g_strndup(text, (gsize)n_text);
+    BIO_free(bio);
+    return pem;
+}
+
+/* No passphrase is ever asked for on a terminal. */
+static int no_passphrase(char *buf, int size, int rwflag, void *user)
+{
+    (void)buf, (void)size, (void)rwflag, (void)user;
+    return -1;
+}
+
+static ImpKey *parse_pem(const char *pem, gsize n_pem, gboolean private, GError **error)
+{
+    BIO *bio = BIO_new_mem_buf(pem, (int)n_pem);
+    EVP_PKEY *pkey = private ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL)
+                             : PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL);
+    BIO_free(bio);
+    if (pkey == NULL) {
+        imp_openssl_error_set(error, IMP_E_KEY_FILE, "there is no PEM key that can be read");
+        return NULL;
+    }
+    return imp_key_take_pkey(pkey, private, error);
+}
+
+ImpKey *imp_key_from_public_pem(const char *pem, GError **error)
+{
+    gsize n_pem = strlen(pem);
+    if (n_pem > IMP_KEY_FILE_MAX) {
+        imp_error_set(error, IMP_E_KEY_FILE, "%" G_GSIZE_FORMAT " bytes are no PEM key", n_pem);
+        return NULL;
+    }
+    return parse_pem(pem, n_pem, FALSE, error);
+}
+
+/* --- key files ------------------------------------------------------------------------------------------------------ */
+
+/* Reads all of a small file into wiped memory with a closing NUL; *out_mode is its mode. */
+static ImpSecret *read_file(const char *path, guint *out_mode, GError **error)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat info;
+    if (fd < 0 || fstat(fd, &info) != 0) {
+        imp_error_set(error, errno == ENOENT ? IMP_E_NOT_FOUND : IMP_E_IO, "%s: %s", path, g_strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return NULL;
+    }
+    g_autoptr(ImpSecret) secret = imp_secret_new(IMP_KEY_FILE_MAX + 1);
+    gsize n_bytes = 0;
+    gssize got = secret == NULL ? 0 : 1;
+    while (got > 0 && n_bytes < IMP_KEY_FILE_MAX) {
+        got = read(fd, secret->bytes + n_bytes, IMP_KEY_FILE_MAX - n_bytes);
+        if (got < 0 && errno == EINTR)
+            got = 1;
+        else if (got > 0)
+            n_bytes += (gsize)got;
+    }
+    int reason = errno;
+    close(fd);
+    if (secret == NULL || got < 0) {
+        imp_error_set(error, IMP_E_IO, "%s: %s", path, secret == NULL ? "no memory" : g_strerror(reason));
+        return NULL;
+    }
+    if (n_bytes == IMP_KEY_FILE_MAX) {
+        imp_error_set(error, IMP_E_KEY_FILE, "%s: %d bytes or more are no key file", path, IMP_KEY_FILE_MAX);
+        return NULL;
+    }
+    secret->n_bytes = n_bytes;
+    *out_mode = info.st_mode;
+    return g_steal_pointer(&secret);
+}
+
+ImpKey *imp_key_load(const char *path, GError **error)
+{
+    guint mode;
+    g_autoptr(ImpSecret) pem = read_file(path, &mode, error);
+    if (pem == NULL)
+        return NULL;
+    gboolean private = strstr((const char *)pem->bytes, "PRIVATE KEY-----") != NULL;
+    if (private && (mode & 077) != 0) {
+        imp_error_set(error, IMP_E_KEY_MODE, "%s: mode %04o lets others read this private key", path,
+                      mode & 07777);
+        return NULL;
+    }
+    ImpKey *key = parse_pem((const char *)pem->bytes, pem->n_bytes, private, error);
+    if (key == NULL)
+        g_prefix_error(error, "%s: ", path);
+    return key;
+}
+
+static gboolean write_all(int fd, const char *bytes, gsize n_bytes)
+{
+    while (n_bytes > 0) {
+        gssize put = write(fd, bytes, n_bytes);
+        if (put < 0 && errno != EINTR)
+            return FALSE;
+        if (put > 0) {
+            bytes += put;
+            n_bytes -= (gsize)put;
+        }
+    }
+    return TRUE;
+}
+
+/* A new file, never one that is there: O_EXCL, then file and folder to disk. */
+static gboolean save_new(const char *path, mode_t mode, const char *bytes, gsize n_bytes, GError **error)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd < 0) {
+        imp_error_set(error, errno == EEXIST ? IMP_E_EXISTS : IMP_E_IO, "%s: %s", path, g_strerror(errno));
+        return FALSE;
+    }
+    gboolean good = fchmod(fd, mode) == 0 && write_all(fd, bytes, n_bytes) && fsync(fd) == 0;
+    int reason = errno;
+    close(fd);
+    g_autofree char *folder = g_path_get_dirname(path);
+    int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir >= 0) {
+        (void)fsync(dir); /* some file systems cannot */
+        close(dir);
+    }
+    if (!good) {
+        unlink(path);
+        imp_error_set(error, IMP_E_IO, "%s: %s", path, g_strerror(reason));
+    }
+    return good;
+}
+
+gboolean imp_key_save_private(const ImpKey *key, const char *path, GError **error)
+{
+    if (!key->has_private) {
+        imp_error_set(error, IMP_E_KEY_PRIVATE_MISSING, "%s: there is only the public half of the key", path);
+        return FALSE;
+    }
+    BIO *bio = BIO_new(BIO_s_secmem()); /* wiped when freed */
+    gboolean good = PEM_write_bio_PKCS8PrivateKey(bio, key->pkey, NULL, NULL, 0, NULL, NULL) == 1;
+    if (good) {
+        char *text;
+        long n_text = BIO_get_mem_data(bio, &text);
+        good = save_new(path, NEW_PRIVATE_MODE, text, (gsize)n_text, error);
+    } else {
+        imp_openssl_error_set(error, IMP_E_CRYPTO, path);
+    }
+    BIO_free(bio);
+    return good;
+}
+
+gboolean imp_key_save_public(const ImpKey *key, const char *path, GError **error)
+{
+    g_autofree char *pem = imp_key_public_pem(key);
+    return save_new(path, NEW_PUBLIC_MODE, pem, strlen(pem), error);
+}
