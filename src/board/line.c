@@ -1,0 +1,162 @@
+/* The SWD line as the chip sees it, one SWCLK cycle at a time (ADIv5.2, chapter B4).
+ *
+ * The chip samples on rising edges and changes its output right after them. In a packet, by edge:
+ *   1..8 request, 9 turnaround, acknowledge visible after 9, 10, 11;
+ *   read: data visible after 12..43, parity after 44, released at 45, 46 is turnaround;
+ *   write: released after 12, 13 turnaround, data 14..45, parity 46.
+ *   WAIT and FAULT without overrun detection: released after 12, 13 is turnaround, and idle again.
+ * The line-reset detector runs beside the packet machine on every edge on which the chip does not drive: at least 50 ones, then at
+ * least 2 zeros. An undriven line is pulled up and reads 1. */
+#include "board/machine.h"
+
+#define RESET_ONES  50u
+#define RESET_ZEROS 2u
+
+enum { EDGE_REQUEST_END = 8, EDGE_TRN = 9, EDGE_ACK_END = 12, EDGE_NO_DATA_END = 13, EDGE_LAST = 46 };
+
+void line_power_up(struct line *l)
+{
+    *l = (struct line){.locked = true};
+}
+
+static void lock_out(struct line *l)
+{
+    l->locked = true;
+    l->edge = 0;
+    l->drives = false;
+}
+
+/* true: this edge completes a line reset */
+static bool detect_reset(struct line *l, bool level)
+{
+    if (level) {
+        l->zeros = 0; /* after one zero only: a select sequence, or a packet: no reset */
+        l->ones++;
+        l->reset_seen = l->ones >= RESET_ONES;
+        return false;
+    }
+    l->ones = 0;
+    if (!l->reset_seen)
+        return false;
+    if (++l->zeros < RESET_ZEROS)
+        return false;
+    l->reset_seen = false;
+    l->zeros = 0;
+    return true;
+}
+
+static void end_of_request(ImpBoard *b)
+{
+    struct line *l = &b->line;
+    unsigned r = l->request;
+    bool odd = __builtin_popcount(r >> 1 & 0xF) & 1;
+    uint8_t req = r >> 1 & 0xF;
+    /* stop must be 0, park 1 (B4.1.1); after a reset only DPIDR may be read (B4.3.4) */
+    if (odd != (r >> 5 & 1) || (r >> 6 & 1) || !(r >> 7 & 1) || (l->need_id && req != REQ_READ)) {
+        lock_out(l);
+        return;
+    }
+    l->need_id = false;
+    l->data = 0;
+    l->request = req;
+    l->ack = dp_request(b, req, &l->data);
+    if (l->ack == ACK_OK)
+        b->counters.transfers++;
+    else if (l->ack == ACK_WAIT)
+        b->counters.waits++;
+    else
+        b->counters.faults++;
+    if (l->ack != ACK_OK && dp_overrun_detection(b))
+        dp_overrun(b);
+    l->parity = __builtin_popcount(l->data) & 1;
+}
+
+static void drive(struct line *l, bool level)
+{
+    l->drives = true;
+    l->level = level;
+}
+
+static void write_phase(ImpBoard *b, unsigned e, bool level)
+{
+    struct line *l = &b->line;
+    if (e >= 14 && e <= 45) {
+        l->data |= (uint32_t)level << (e - 14);
+    } else if (e == EDGE_LAST && l->ack == ACK_OK) {
+        if ((bool)(__builtin_popcount(l->data) & 1) != level)
+            dp_parity_error(b);
+        else
+            dp_write(b, l->request, l->data);
+    }
+}
+
+static void packet_edge(ImpBoard *b, bool level)
+{
+    struct line *l = &b->line;
+    unsigned e = ++l->edge;
+    if (e <= EDGE_REQUEST_END) {
+        l->request |= (uint8_t)(level << (e - 1));
+        if (e == EDGE_REQUEST_END)
+            end_of_request(b);
+        return;
+    }
+    if (e >= EDGE_TRN && e < EDGE_ACK_END) {
+        drive(l, l->ack >> (e - EDGE_TRN) & 1);
+        return;
+    }
+    bool reading = l->request & REQ_READ;
+    if (l->ack != ACK_OK && !dp_overrun_detection(b)) {
+        l->drives = false;
+        if (e == EDGE_NO_DATA_END)
+            l->edge = 0;
+        return;
+    }
+    if (reading && l->ack == ACK_OK) {
+        if (e >= 12 && e <= 43)
+            drive(l, l->data >> (e - 12) & 1);
+        else if (e == 44)
+            drive(l, l->parity);
+        else
+            l->drives = false;
+    } else {
+        l->drives = false;
+        if (!reading)
+            write_phase(b, e, level);
+    }
+    if (e == EDGE_LAST)
+        l->edge = 0;
+}
+
+bool line_cycle(ImpBoard *b, bool host_drives, bool host_level)
+{
+    struct line *l = &b->line;
+    /* Both drive: the host wins. It is a fault of the host; the model needs only some defined level. */
+    bool level = host_drives ? host_level : l->drives ? l->level : true;
+    b->counters.swclk++;
+    b->edge_rest += 1000000000u;
+    b->now_ns += b->edge_rest / b->swclk_hz;
+    b->edge_rest %= b->swclk_hz;
+    if (!board_alive(b))
+        return level;
+    if (l->drives && !host_drives) {
+        l->ones = l->zeros = 0;
+        l->reset_seen = false;
+    } else if (detect_reset(l, level)) {
+        l->locked = false;
+        l->need_id = true;
+        l->edge = 0;
+        l->drives = false;
+        return level;
+    }
+    if (l->locked)
+        return level;
+    if (l->edge == 0) {
+        if (level) { /* start bit */
+            l->edge = 1;
+            l->request = 1;
+        }
+        return level;
+    }
+    packet_edge(b, level);
+    return level;
+}

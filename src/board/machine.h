@@ -1,0 +1,222 @@
+/* The inside of a board, for the files of this folder only (board.h is what others see).
+ *
+ * Layers, each calls only the next: dap.c (probe) -> line.c (SWD line) -> dp.c (debug port and MEM-AP) -> bus.c (memories,
+ * debug registers, flash controller). core.c is the Cortex-M core's debug side; cpu.h executes its instructions.
+ * Sources: ARM IHI 0031C (ADIv5.2), ARM DDI 0419C (ARMv6-M), CMSIS-DAP 2.1 specification. */
+#ifndef IMP_BOARD_MACHINE_H
+#define IMP_BOARD_MACHINE_H
+
+#include "board/board.h"
+#include "board/cpu.h"
+
+/* ---- chip description: one table and one flash controller a chip ---- */
+
+enum bus_result {
+    BUS_OK,
+    BUS_FAULT, /* the bus answers with an error */
+    BUS_STALL /* not now: repeat at flash_busy_until_ns() */
+};
+
+enum bus_master { MASTER_DEBUG, MASTER_CORE };
+
+struct bus_access {
+    uint32_t addr;
+    unsigned size; /* 1, 2 or 4; addr is a multiple */
+    uint64_t now_ns; /* when, on the master's own clock */
+    enum bus_master master;
+};
+
+#define INFO_BLOCKS_MAX 2u
+
+struct flash_ops {
+    void (*new_chip)(ImpBoard *b,
+                     uint64_t seed); /* a new chip's info blocks and controller, UID from the seed */
+    void (*identify)(ImpBoard *b, uint64_t seed); /* only the block that says what the chip is */
+    void (*reset)(ImpBoard *b); /* registers to reset values; an operation under way goes on */
+    void (*power_loss)(ImpBoard *b, uint64_t now_ns); /* an operation under way is cut */
+    /* A write into flash or an info block. value: size bytes, right-aligned. */
+    enum bus_result (*write)(ImpBoard *b, const struct bus_access *a, uint32_t value);
+    /* Peripheral registers, the controller's own among them. */
+    enum bus_result (*reg_read)(ImpBoard *b, const struct bus_access *a, uint32_t *out);
+    enum bus_result (*reg_write)(ImpBoard *b, const struct bus_access *a, uint32_t value);
+    uint32_t uid_addr; /* in an info block */
+    unsigned uid_words; /* printed highest address first */
+};
+
+struct mem_range {
+    uint32_t base, size;
+};
+
+/* What a chip says it is. */
+struct chip_identity {
+    uint32_t dpidr, ap_idr, cpuid;
+};
+
+struct chip {
+    const char *name;
+    struct chip_identity identity;
+    uint32_t ap_base; /* MEM-AP BASE register */
+    uint32_t tar_wrap; /* bytes within which TAR auto-increments */
+    bool packed; /* MEM-AP packed transfers */
+    uint32_t core_hz;
+    unsigned breakpoints; /* comparators of the breakpoint unit */
+    struct mem_range flash, ram;
+    struct mem_range info[INFO_BLOCKS_MAX];
+    struct mem_range regs[4]; /* peripherals; size 0 ends */
+    /* ROM tables: addr -> value pairs ending with addr 0; the rest of each 4 KiB page reads 0 */
+    const struct rom_word {
+        uint32_t addr, value;
+    } * rom;
+    const struct flash_ops *ops;
+};
+
+extern const struct chip board_chip_nrf51822;
+
+/* ---- state ---- */
+
+struct line {
+    unsigned ones; /* consecutive 1 bits that the chip saw while it did not drive */
+    unsigned zeros; /* zeros after at least 50 ones */
+    bool reset_seen; /* at least 50 ones have passed, waiting for 2 zeros */
+    bool locked; /* protocol error: silent until a line reset */
+    bool need_id; /* just reset: only a DPIDR read is answered */
+    bool drives, level;
+    unsigned edge; /* within a packet; 0: idle */
+    uint8_t request;
+    uint8_t ack;
+    uint32_t data;
+    bool parity;
+};
+
+struct dp {
+    uint32_t select, ctrl; /* ctrl: the writable bits only */
+    bool sticky_orun, sticky_err, wdata_err, read_ok;
+    uint32_t read_buffer; /* result of the last AP read */
+    uint32_t last_read; /* for RESEND */
+};
+
+struct mem_ap {
+    uint32_t csw, tar;
+    /* an access that the bus stalls */
+    bool pending, pending_write;
+    struct bus_access access;
+    uint64_t retry_ns;
+    uint32_t value;
+};
+
+enum core_state { CORE_RUNNING, CORE_HALTED, CORE_LOCKUP, CORE_SLEEPING };
+
+struct core {
+    enum core_state state;
+    uint32_t dhcsr; /* C_ bits */
+    bool reset_seen, retired; /* S_RESET_ST, S_RETIRE_ST */
+    bool reset_request; /* the core itself has written SYSRESETREQ */
+    uint32_t demcr, dfsr, dcrdr;
+    uint32_t bp_ctrl, bp_comp[8];
+    /* system control: kept as written, no interrupts are raised by this model */
+    uint32_t scr, shpr2, shpr3, shcsr, nvic_enabled, nvic_ipr[8], syst_csr, syst_rvr;
+};
+
+/* NVMC of the nRF51. Chips to come add theirs. */
+struct nvmc {
+    uint32_t config;
+    uint64_t busy_until_ns;
+    /* what a power cut now would damage */
+    struct mem_range op;
+    bool op_is_erase;
+    uint32_t op_old; /* word before programming */
+    uint32_t reset_reason, ram_on, ram_on_b;
+};
+
+struct dap {
+    bool connected;
+    unsigned idle_cycles, turnaround;
+    uint16_t wait_retries, match_retries;
+    uint32_t match_mask;
+    bool data_phase;
+    bool swclk, swdio, nreset; /* levels that the probe drives */
+    uint8_t host_status;
+};
+
+struct stuck_bit {
+    uint32_t addr;
+    uint8_t bit;
+};
+
+struct ImpBoard {
+    const struct chip *chip;
+    struct chip_identity identity; /* what it says it is: the chip's own, or a fault's */
+    bool present, powered;
+    uint64_t now_ns;
+    uint32_t swclk_hz;
+    uint64_t edge_rest; /* fraction of a nanosecond, in 1 / swclk_hz */
+    uint64_t next_seed; /* sequence for chips and garbage */
+    uint16_t packet_size;
+    uint8_t packet_count;
+    char serial[IMP_BOARD_SERIAL_MAX + 1];
+    struct imp_board_counters counters;
+    uint64_t chip_seed;
+
+    struct line line;
+    struct dp dp;
+    struct mem_ap ap;
+    struct core core;
+    struct nvmc nvmc;
+    struct dap dap;
+    struct cpu *cpu;
+    uint8_t *flash, *ram, *info[INFO_BLOCKS_MAX];
+
+    enum imp_board_fault chip_fault; /* NONE, WRONG_CHIP or WRONG_VARIANT */
+    struct stuck_bit stuck[IMP_BOARD_STUCK_BITS_MAX];
+    unsigned stuck_count;
+};
+
+/* ---- board.c ---- */
+uint64_t board_random(uint64_t *state); /* splitmix64: advances *state */
+void board_random_fill(uint64_t seed, uint8_t *out, size_t size);
+bool board_alive(const ImpBoard *b); /* present and powered */
+void board_sync(ImpBoard *b); /* bring the chip to now_ns: core and stalled AP access */
+void board_add_ns(ImpBoard *b, uint64_t ns);
+/* Memory that a range lies in, or NULL. */
+uint8_t *board_memory(const ImpBoard *b, uint32_t addr, size_t size);
+/* Flash bytes changed: keep the stuck bits stuck. */
+void board_apply_stuck_bits(ImpBoard *b, uint32_t addr, size_t size);
+
+/* ---- line.c ---- */
+void line_power_up(struct line *l);
+/* One SWCLK cycle: SWCLK low with the host's level (or undriven), sample, rising edge. Returns the level before the rising edge. */
+bool line_cycle(ImpBoard *b, bool host_drives, bool host_level);
+
+/* ---- dp.c ---- */
+enum { ACK_OK = 1, ACK_WAIT = 2, ACK_FAULT = 4, ACK_NONE = 7 };
+/* SWD request bits as CMSIS-DAP also numbers them. */
+enum { REQ_AP = 1, REQ_READ = 2, REQ_A2 = 4, REQ_A3 = 8 };
+void dp_power_up(ImpBoard *b);
+/* The request has arrived with good parity: what is acknowledged, and for a read that is OK, the data. */
+uint8_t dp_request(ImpBoard *b, uint8_t req, uint32_t *out_data);
+/* The data phase of a write that was acknowledged OK. */
+void dp_write(ImpBoard *b, uint8_t req, uint32_t data);
+void dp_parity_error(ImpBoard *b);
+void dp_overrun(ImpBoard *b);
+bool dp_overrun_detection(const ImpBoard *b);
+void ap_retry(ImpBoard *b); /* a stalled access: its time has come */
+
+/* ---- bus.c ---- */
+enum bus_result bus_read(ImpBoard *b, const struct bus_access *a, uint32_t *out);
+enum bus_result bus_write(ImpBoard *b, const struct bus_access *a, uint32_t value);
+uint64_t flash_busy_until_ns(const ImpBoard *b);
+
+/* ---- dap.c ---- */
+void dap_power_up(ImpBoard *b);
+
+/* ---- core.c ---- */
+void core_power_up(ImpBoard *b);
+void core_reset(ImpBoard *b, uint64_t now_ns); /* system reset: SYSRESETREQ, pin */
+void core_advance(ImpBoard *b, uint64_t now_ns);
+/* Debug and system control registers, 0xE0000000 .. 0xE00FFFFF. Words only. */
+uint32_t core_reg_read(ImpBoard *b, const struct bus_access *a);
+void core_reg_write(ImpBoard *b, const struct bus_access *a, uint32_t value);
+uint64_t core_ns_to_cycles(const ImpBoard *b, uint64_t ns); /* rounds down */
+uint64_t core_cycles_to_ns(const ImpBoard *b, uint64_t cycles); /* rounds up */
+
+#endif

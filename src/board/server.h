@@ -1,0 +1,33 @@
+/* A board behind two TCP ports: CMSIS-DAP packets on one, the control line protocol on the other (docs/board.md).
+ *
+ * DAP port: an 8-byte header (44 41 50 00, u16 length, type 1 request or 2 response, 0; little-endian) and one packet; one
+ * client at a time, the next is served when the present one goes. Control port: one command a line, one reply a line.
+ * Life cycle: imp_server_open(), imp_server_run() until stop or `quit`, imp_server_close(). One thread, poll(). */
+#ifndef IMP_BOARD_SERVER_H
+#define IMP_BOARD_SERVER_H
+
+#include "board/board.h"
+
+typedef struct ImpServer ImpServer;
+
+struct imp_server_options {
+    const char *dap_addr; /* HOST:PORT, port 0: any */
+    const char *control_addr; /* NULL: no control port */
+    int stop_fd; /* becomes readable when the server must stop; -1: none */
+    bool wire_time; /* do not add the wall clock's gaps to virtual time */
+};
+
+#define IMP_SERVER_WHY_MAX  200u
+#define IMP_SERVER_ADDR_MAX 64u
+
+/* The server borrows the board. NULL: why says which address and what is wrong. */
+ImpServer *imp_server_open(ImpBoard *board, const struct imp_server_options *options,
+                           char why[IMP_SERVER_WHY_MAX]);
+/* The addresses in use, HOST:PORT; empty when there is no such port. */
+void imp_server_get_addrs(const ImpServer *server, char dap[IMP_SERVER_ADDR_MAX],
+                          char control[IMP_SERVER_ADDR_MAX]);
+/* Serves until stop_fd or `quit`. 0, or -1 with why. */
+int imp_server_run(ImpServer *server, char why[IMP_SERVER_WHY_MAX]);
+void imp_server_close(ImpServer *server);
+
+#endif

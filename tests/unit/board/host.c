@@ -1,0 +1,133 @@
+#include "host.h"
+
+#include <string.h>
+
+ImpBoard *host_board(guint64 seed)
+{
+    const char *why = NULL;
+    ImpBoard *b = imp_board_new("nrf51822", seed, NULL, &why);
+    if (!b)
+        g_error("no board: %s", why);
+    return b;
+}
+
+gsize host_packet(ImpBoard *b, const guint8 *req, gsize n, guint8 *resp)
+{
+    return imp_board_dap(b, req, n, resp, 1024);
+}
+
+guint8 host_try(ImpBoard *b, guint8 req, guint32 *data)
+{
+    guint8 q[8] = {0x05, 0, 1, req}, r[1024];
+    gsize n = 4;
+    if (!(req & RD)) {
+        memcpy(q + 4, data, 4);
+        n += 4;
+    }
+    gsize got = host_packet(b, q, n, r);
+    g_assert_cmpuint(got, >=, 3);
+    g_assert_cmpuint(r[0], ==, 0x05);
+    if (r[2] == OK && (req & RD)) {
+        g_assert_cmpuint(got, ==, 7);
+        memcpy(data, r + 3, 4);
+    }
+    return r[2];
+}
+
+guint32 host_read(ImpBoard *b, guint8 req)
+{
+    guint32 v = 0;
+    g_assert_cmpuint(host_try(b, req | RD, &v), ==, OK);
+    return v;
+}
+
+void host_write(ImpBoard *b, guint8 req, guint32 value)
+{
+    g_assert_cmpuint(host_try(b, req, &value), ==, OK);
+}
+
+void host_line_reset(ImpBoard *b)
+{
+    guint8 q[] = {0x12, 64, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x00}, r[1024];
+    g_assert_cmpuint(host_packet(b, q, sizeof q, r), ==, 2);
+    g_assert_cmpuint(r[1], ==, 0);
+}
+
+void host_clock(ImpBoard *b, guint32 hz)
+{
+    guint8 q[] = {0x11, (guint8)hz, (guint8)(hz >> 8), (guint8)(hz >> 16), (guint8)(hz >> 24)}, r[1024];
+    g_assert_cmpuint(host_packet(b, q, sizeof q, r), ==, 2);
+    g_assert_cmpuint(r[1], ==, 0);
+}
+
+void host_connect(ImpBoard *b)
+{
+    guint8 q[] = {0x02, 1}, r[1024];
+    g_assert_cmpuint(host_packet(b, q, sizeof q, r), ==, 2);
+    g_assert_cmpuint(r[1], ==, 1);
+    host_line_reset(b);
+    g_assert_cmphex(host_read(b, 0), ==, 0x0BB11477);
+    host_write(b, DP_ABORT, 0x1E);
+    host_write(b, DP_SELECT, 0);
+    host_write(b, DP_CTRL, 0x50000000);
+    g_assert_cmphex(host_read(b, DP_CTRL) & 0xF00000B2, ==, 0xF0000000);
+    host_write(b, AP_CSW, 0x23000012);
+}
+
+guint32 host_read32(ImpBoard *b, guint32 addr)
+{
+    host_write(b, AP_TAR, addr);
+    return host_read(b, AP_DRW);
+}
+
+guint8 host_try_write32(ImpBoard *b, guint32 addr, guint32 value)
+{
+    host_write(b, AP_TAR, addr);
+    return host_try(b, AP_DRW, &value);
+}
+
+void host_write32(ImpBoard *b, guint32 addr, guint32 value)
+{
+    g_assert_cmpuint(host_try_write32(b, addr, value), ==, OK);
+}
+
+void host_halt(ImpBoard *b)
+{
+    host_write32(b, DHCSR, 0xA05F0003);
+    g_assert_cmphex(host_read32(b, DHCSR) & 0x20003, ==, 0x20003);
+}
+
+guint32 host_get_reg(ImpBoard *b, guint reg)
+{
+    host_write32(b, DCRSR, reg);
+    return host_read32(b, DCRDR);
+}
+
+void host_set_reg(ImpBoard *b, guint reg, guint32 value)
+{
+    host_write32(b, DCRDR, value);
+    host_write32(b, DCRSR, reg | 0x10000);
+}
+
+void host_load(ImpBoard *b, guint32 addr, const guint16 *code, gsize n)
+{
+    for (gsize i = 0; i < n; i += 2)
+        host_write32(b, addr + 2 * (guint32)i,
+                     code[i] | (i + 1 < n ? (guint32)code[i + 1] << 16 : 0xBE000000u));
+}
+
+void host_run(ImpBoard *b, guint32 pc)
+{
+    host_set_reg(b, 15, pc);
+    host_write32(b, DHCSR, 0xA05F0001);
+}
+
+guint32 host_wait_halt(ImpBoard *b)
+{
+    for (guint i = 0; i < 100000; i++) {
+        guint32 v = host_read32(b, DHCSR);
+        if (v & 0x20000)
+            return v;
+    }
+    g_error("the core did not halt");
+}

@@ -1,0 +1,52 @@
+/* A minimal SWD host for the board's tests: CMSIS-DAP packets made by hand, each failure an assertion. Not the engine: the
+ * board must not be tested by the code that it tests. */
+#ifndef TESTS_UNIT_BOARD_HOST_H
+#define TESTS_UNIT_BOARD_HOST_H
+
+#include "board/board.h"
+
+#include <glib.h>
+
+/* Request bits of DAP_Transfer. */
+enum { AP = 1, RD = 2, A4 = 4, A8 = 8, AC = 12, MATCH_VALUE = 16, MATCH_MASK = 32 };
+enum {
+    DP_ABORT = 0,
+    DP_CTRL = A4,
+    DP_SELECT = A8,
+    DP_RDBUFF = AC,
+    AP_CSW = AP,
+    AP_TAR = AP | A4,
+    AP_DRW = AP | AC
+};
+enum { OK = 1, WAIT = 2, FAULT = 4, NONE = 7 };
+
+#define DHCSR        0xE000EDF0u
+#define DCRSR        0xE000EDF4u
+#define DCRDR        0xE000EDF8u
+#define DEMCR        0xE000EDFCu
+#define DFSR         0xE000ED30u
+#define AIRCR        0xE000ED0Cu
+#define NVMC(offset) (0x4001E000u + (offset))
+
+#define RAM 0x20000000u
+
+ImpBoard *host_board(guint64 seed); /* a blank nrf51822 */
+gsize host_packet(ImpBoard *b, const guint8 *req, gsize n, guint8 *resp); /* resp: 1024 bytes */
+/* One transfer; returns the acknowledge. */
+guint8 host_try(ImpBoard *b, guint8 req, guint32 *data);
+guint32 host_read(ImpBoard *b, guint8 req);
+void host_write(ImpBoard *b, guint8 req, guint32 value);
+void host_line_reset(ImpBoard *b);
+void host_clock(ImpBoard *b, guint32 hz);
+void host_connect(ImpBoard *b); /* line reset, DPIDR, power-up, word accesses with increment */
+guint32 host_read32(ImpBoard *b, guint32 addr);
+void host_write32(ImpBoard *b, guint32 addr, guint32 value);
+guint8 host_try_write32(ImpBoard *b, guint32 addr, guint32 value); /* acknowledge after the access */
+void host_halt(ImpBoard *b);
+guint32 host_get_reg(ImpBoard *b, guint reg);
+void host_set_reg(ImpBoard *b, guint reg, guint32 value);
+void host_load(ImpBoard *b, guint32 addr, const guint16 *code, gsize n); /* half-words */
+void host_run(ImpBoard *b, guint32 pc);
+guint32 host_wait_halt(ImpBoard *b); /* DHCSR; polls at most 100000 times */
+
+#endif
