@@ -33,9 +33,10 @@ static void say(char reply[IMP_CONTROL_LINE_MAX], const char *format, ...)
 static bool split(const char *line, struct words *w)
 {
     w->count = 0;
-    if (strlen(line) >= sizeof w->text)
+    size_t n = strlen(line);
+    if (n >= sizeof w->text)
         return false;
-    strcpy(w->text, line);
+    memcpy(w->text, line, n + 1);
     for (char *p = w->text;;) {
         p += strspn(p, " \t");
         if (!*p)
