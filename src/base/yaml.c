@@ -3,8 +3,6 @@
 #include <string.h>
 #include <yaml.h>
 
-#include "base/nearest.h"
-
 /* The tree is built from libyaml's events, not from its documents: so anchors, tags and depth are refused where they
  * stand, before anything is built from them. */
 
