@@ -37,6 +37,8 @@ struct ImpProbe {
     const ImpProbeOps *ops;
     char name[IMP_PROBE_NAME_MAX]; /* for messages: "tcp:127.0.0.1:4441", "usb:0123 (Acme CMSIS-DAP)" */
     gsize packet_bytes_max; /* what the transport can carry; the probe's own limit is asked by DAP_Info */
+    gsize
+        packet_bytes; /* set from DAP_Info once it is known, else 0: USB needs to know how much to ask for */
     gboolean padded; /* responses may be longer than their content (HID reports) */
 };
 

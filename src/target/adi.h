@@ -1,0 +1,55 @@
+/* The ARM Debug Interface (ADIv5) over SWD: debug port, one MEM-AP, and the target's memory behind it. Internal to
+ * target/.
+ *
+ * Queued accesses follow the rules of dap.h. The transfer address register is remembered, and written only where an
+ * access does not go on where the last one ended.
+ * Thread rule: the probe's. Source: ARM IHI 0031 (ADIv5.2), sections named at the constants. */
+#pragma once
+
+#include "target/dap.h"
+
+/* B2.2: auto-increment is certain only inside of 1 KiB (C2.2.2). */
+#define IMP_ADI_TAR_WRAP_MIN 1024
+
+typedef struct {
+    ImpDap *dap; /* owned by the target */
+    const ImpClock *clock;
+    const gint *cancel; /* may be NULL */
+    ImpLinkHealth *health;
+    guint32 swd_hz;
+    guint32 dpidr;
+    guint32 ap_idr;
+    guint32 tar_wrap; /* bytes */
+    gboolean csw_known, tar_known;
+    guint32 csw, tar;
+} ImpAdi;
+
+/* Switches from JTAG to SWD, reads DPIDR, powers the debug domain up, reads the AP's IDR.
+ * Errors: IMP_E_NO_TARGET, IMP_E_UNKNOWN_CORE, IMP_E_LINK_*, IMP_E_PROBE_*. */
+gboolean imp_adi_connect(ImpAdi *adi, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Asks for debug power to go off; best effort. */
+void imp_adi_power_down(ImpAdi *adi);
+
+/* Queue accesses of whole, aligned words. */
+void imp_adi_queue_write32(ImpAdi *adi, guint32 address, guint32 value);
+void imp_adi_queue_read32(ImpAdi *adi, guint32 address, guint8 out[4]);
+void imp_adi_queue_write(ImpAdi *adi, guint32 address, const guint8 *bytes, gsize n_words);
+void imp_adi_queue_read(ImpAdi *adi, guint32 address, guint8 *out, gsize n_words);
+
+/* imp_dap_flush and imp_dap_wait, and after a failure: finds out what it was, clears the sticky flags, reconnects if
+ * the line went dumb. A refused memory access becomes IMP_E_BUS_FAULT. */
+gboolean imp_adi_flush(ImpAdi *adi, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean imp_adi_wait(ImpAdi *adi, guint64 ticket, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Any address and length; repeats disturbed transfers. */
+gboolean imp_adi_read(ImpAdi *adi, guint64 address, guint8 *out, gsize n_bytes,
+                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean imp_adi_write(ImpAdi *adi, guint64 address, const guint8 *bytes, gsize n_bytes,
+                       GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean imp_adi_read32(ImpAdi *adi, guint32 address, guint32 *out, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean imp_adi_write32(ImpAdi *adi, guint32 address, guint32 value,
+                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* FALSE and IMP_E_CANCELLED once the cancel flag is set. */
+gboolean imp_adi_check_cancel(const ImpAdi *adi, GError **error) G_GNUC_WARN_UNUSED_RESULT;

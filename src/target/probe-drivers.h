@@ -1,0 +1,12 @@
+/* The constructors of the probe drivers, for imp_probe_open. Internal to target/. */
+#pragma once
+
+#include "target/probe.h"
+
+/* address is what follows "tcp:": HOST or HOST:PORT, an IPv6 address in brackets. */
+ImpProbe *imp_probe_tcp_open(const char *address, const ImpClock *clock,
+                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* serial "" = the only probe there is. */
+ImpProbe *imp_probe_usb_open(const char *serial, const ImpClock *clock,
+                             GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -1,0 +1,63 @@
+/* The host's side of the resident runner (algorithms/resident): loads it beside the flash algorithms into the target's
+ * RAM, hands it commands through a ring of slots, and follows what it does. Internal to target/.
+ *
+ * Commands are carried out in order while the host goes on; each takes the next slot and waits for a free one if need
+ * be. What became of a command is told by a later call: any failure ends the runner.
+ *
+ * Life cycle: imp_runner_start, commands, imp_runner_stop. After a failure only imp_runner_stop.
+ * Thread rule: the target's. */
+#pragma once
+
+#include "target/target-internal.h"
+
+#define IMP_RUNNER_SLOTS_MAX 32
+#define IMP_RUNNER_SLOTS_MIN 2
+#define IMP_RUNNER_STACK     1024 /* bytes; flash algorithms expect 512 (probe-rs) or less */
+#define IMP_RUNNER_GRACE_MS  3000 /* on top of an algorithm's own time limits: a host may stall */
+#define IMP_RUNNER_CHUNK_MAX (16 * 1024) /* bytes of one checksum command */
+
+typedef struct ImpRunner ImpRunner;
+
+/* What was finished since the last call; in bytes, a mass erase is 1. Called while waiting. */
+typedef struct {
+    void (*erased)(gpointer user, guint64 bytes);
+    void (*programmed)(gpointer user, guint64 bytes);
+    void (*checked)(gpointer user, guint64 bytes);
+    gpointer user;
+} ImpRunnerEvents;
+
+/* TRUE if the algorithms with the runner and two pages fit into the device's RAM. */
+gboolean imp_runner_fits(const ImpDevice *device, const ImpAlgorithm *const *algorithms, gsize n_algorithms);
+
+/* Loads everything, checks that the RAM holds it, starts the core. The algorithms are borrowed until stop; commands
+ * name them by their index. The core is halted. Errors: IMP_E_RAM_TOO_SMALL, IMP_E_TARGET_RAM, IMP_E_LINK_*. */
+ImpRunner *imp_runner_start(ImpTarget *target, const ImpDevice *device, const ImpAlgorithm *const *algorithms,
+                            gsize n_algorithms, const ImpRunnerEvents *events,
+                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Halts the core, whatever it does, and frees. NULL is allowed. */
+void imp_runner_stop(ImpRunner *runner);
+
+gboolean imp_runner_erase_chip(ImpRunner *runner, gsize algorithm, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean imp_runner_erase(ImpRunner *runner, gsize algorithm, guint32 address, guint32 size_bytes,
+                          guint32 sector_bytes, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* page has the algorithm's page_bytes; it is copied. */
+gboolean imp_runner_program(ImpRunner *runner, gsize algorithm, guint32 address, const guint8 *page,
+                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Sends what is queued, lets the algorithm clean up (UnInit), waits until all is done, and looks at the stack. */
+gboolean imp_runner_finish(ImpRunner *runner, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+typedef struct {
+    guint32 address;
+    guint32 size_bytes; /* at most IMP_RUNNER_CHUNK_MAX */
+    guint32 crc; /* filled in */
+} ImpRunnerCheck;
+
+/* Computes CRC-32s, as many at a time as there are slots, and waits for them. Nothing else is queued. */
+gboolean imp_runner_check(ImpRunner *runner, ImpRunnerCheck *checks, gsize n_checks,
+                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Cycles of the core for each byte of a checksum, for choosing how to verify. */
+#define IMP_RUNNER_CRC_CYCLES 16
