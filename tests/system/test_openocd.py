@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Debian's OpenOCD, which knows nothing of us, takes the virtual board for a real one: through a mocked USB probe it attaches,
+reads the chip's description, erases, writes, verifies and dumps; what it dumped is what it wrote, and what the board holds."""
+import os
+import random
+import subprocess
+
+import imptest
+
+IMAGE_BYTES = 65536
+SEED = 20261122
+TIMEOUT_S = 240
+
+
+class OpenOcd(imptest.TestCase):
+    def run_openocd(self, board, *commands, khz=1000):
+        args = [imptest.program("usb-proxy"), "--board", board.dap, "--", imptest.program("openocd"),
+                "-c", "adapter driver cmsis-dap", "-c", "cmsis_dap_backend usb_bulk", "-c", "transport select swd",
+                "-f", "target/nrf51.cfg", "-c", "gdb_port disabled; tcl_port disabled; telnet_port disabled",
+                "-c", f"adapter speed {khz}"]
+        for command in (*commands, "shutdown"):
+            args += ["-c", command]
+        done = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT_S)
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertNotIn("Error: 1", done.stdout)
+        return done.stdout
+
+    def test_identifies_the_chip(self):
+        board = self.board("--seed", "51")
+        out = self.run_openocd(board, "init", "reset halt", "echo [mdw 0x10000010 2]", "echo [mdw 0x10000060 2]",
+                               "echo [flash info 0]", "echo [dap info]")
+        self.assertIn("SWD DPIDR 0x0bb11477", out)
+        self.assertIn("Cortex-M0 r0p0 processor detected", out)
+        self.assertIn("0x10000010: 00000400 00000100", out)
+        uid = board.control("uid")
+        self.assertIn(f"0x10000060: {uid[8:].lower()} {uid[:8].lower()}", out)
+        self.assertIn("nRF51822-QFAA(build code: H0) 256kB Flash, 16kB RAM", out)
+        self.assertIn("MEM-AP BASE 0xf0000003", out)
+        for part in ("Cortex-M0 ROM", "Cortex-M0 SCS", "Cortex-M0 BPU", "Cortex-M0 DWT"):
+            self.assertIn(part, out)
+        board.stop()
+
+    def test_programs_verifies_and_dumps(self):
+        board = self.board("--seed", "52", "--fill", "random")
+        before = board.dump()
+        folder = self.folder()
+        image, dump = os.path.join(folder, "image.bin"), os.path.join(folder, "dump.bin")
+        data = random.Random(SEED).randbytes(IMAGE_BYTES)
+        print(f"# seed {SEED}")
+        with open(image, "wb") as f:
+            f.write(data)
+        out = self.run_openocd(board, "init", "reset halt", f"flash write_image erase {image} 0", f"verify_image {image} 0",
+                               f"dump_image {dump} 0 {IMAGE_BYTES}", khz=4000)
+        self.assertIn(f"wrote {IMAGE_BYTES} bytes from file", out)
+        self.assertIn(f"verified {IMAGE_BYTES} bytes", out)
+        with open(dump, "rb") as f:
+            self.assertEqual(f.read(), data)
+        after = board.dump()
+        self.assertEqual(after[:IMAGE_BYTES], data)
+        self.assertEqual(after[IMAGE_BYTES:], before[IMAGE_BYTES:], "what was not in the image is untouched")
+        status = board.status()
+        self.assertEqual(status["pages_erased"], IMAGE_BYTES // 1024)
+        self.assertEqual(status["words_programmed"], IMAGE_BYTES // 4)
+        board.stop()
+
+    def test_runs_steps_and_breaks(self):
+        """A loop in flash: r0 counts up. Reset, steps, a breakpoint that is hit twice (once a round)."""
+        board = self.board("--seed", "53")
+        folder = self.folder()
+        image = os.path.join(folder, "loop.bin")
+        # vectors: stack 0x20002000, reset 0x41; 0x40: movs r0,#0; 0x42: adds r0,#1; 0x44: nop; 0x46: b 0x42
+        code = (0x20002000).to_bytes(4, "little") + (0x41).to_bytes(4, "little") + b"\xff" * 56
+        for word in (0x2000, 0x3001, 0xBF00, 0xE7FC):
+            code += word.to_bytes(2, "little")
+        with open(image, "wb") as f:
+            f.write(code)
+        out = self.run_openocd(board, "init", "reset halt", f"flash write_image erase {image} 0", "reset halt",
+                               "echo [reg pc]", "step", "echo [reg pc]", "step", "echo [reg r0]",
+                               "bp 0x44 2 hw", "resume", "wait_halt 1000", "resume", "wait_halt 1000", "echo [reg r0]",
+                               "echo [reg pc]", "rbp 0x44", "resume", "halt", "echo [reg r0]")
+        lines = [line for line in out.splitlines() if line.startswith(("pc ", "r0 "))]
+        self.assertEqual(lines[:5], ["pc (/32): 0x00000040", "pc (/32): 0x00000042", "r0 (/32): 0x00000001",
+                                     "r0 (/32): 0x00000003", "pc (/32): 0x00000044"], out)
+        self.assertGreater(int(lines[5].split()[-1], 16), 2)
+        board.stop()
+
+    def test_says_when_nothing_is_there(self):
+        board = self.board("--empty")
+        args = [imptest.program("usb-proxy"), "--board", board.dap, "--", imptest.program("openocd"),
+                "-c", "adapter driver cmsis-dap", "-c", "transport select swd", "-f", "target/nrf51.cfg", "-c", "init; shutdown"]
+        done = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT_S)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("Error connecting DP: cannot read IDR", done.stdout)
+        self.assertGreater(board.status()["no_acks"], 0)
+        board.stop()
+
+
+if __name__ == "__main__":
+    imptest.main()
