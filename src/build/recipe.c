@@ -1,0 +1,195 @@
+#include "build/recipe.h"
+
+#include <string.h>
+
+#include "base/nearest.h"
+
+static void value_done(gpointer data)
+{
+    g_free(((ImpRecipeValue *)data)->definition);
+}
+
+void imp_release_done(ImpRelease *release)
+{
+    g_free(release->name);
+    g_free(release->cloud);
+    g_free(release->factory);
+    g_free(release->encrypt_to);
+}
+
+static void release_clear(gpointer data)
+{
+    imp_release_done(data);
+}
+
+void imp_recipe_free(ImpRecipe *recipe)
+{
+    if (recipe == NULL)
+        return;
+    g_array_unref(recipe->data);
+    g_array_unref(recipe->values);
+    g_array_unref(recipe->places);
+    g_array_unref(recipe->steps);
+    g_array_unref(recipe->releases);
+    g_free(recipe);
+}
+
+gboolean imp_recipe_name_ok(ImpYaml *yaml, const ImpYamlNode *key, const char *what)
+{
+    gsize n = strlen(key->text);
+    gboolean ok = n > 0 && n <= IMP_CONTENT_NAME_MAX && g_ascii_isalpha(key->text[0]);
+    for (const char *c = key->text; *c != '\0'; c++)
+        ok = ok && (g_ascii_isalnum(*c) || *c == '-' || *c == '_');
+    if (!ok)
+        imp_yaml_fault(
+            yaml, key, IMP_E_SCHEMA,
+            "the name of a %s begins with a letter and has at most %d letters, digits, '-' and '_'", what,
+            IMP_CONTENT_NAME_MAX);
+    return ok;
+}
+
+/* The format that the file's name says; 0 and a fault if there is none. */
+static ImpDataFormat format_of(ImpYaml *yaml, const ImpYamlNode *node, const char *file)
+{
+    static const struct {
+        const char *ending;
+        ImpDataFormat format; /* 0: known, not supported */
+    } formats[] = {{".hex", IMP_DATA_HEX},
+                   {".ihex", IMP_DATA_HEX},
+                   {".ihx", IMP_DATA_HEX},
+                   {".bin", IMP_DATA_BINARY},
+                   {".elf", 0},
+                   {".axf", 0},
+                   {".s19", 0},
+                   {".s28", 0},
+                   {".s37", 0},
+                   {".srec", 0},
+                   {".mot", 0},
+                   {".uf2", 0}};
+    const char *ending = strrchr(file, '.');
+    for (gsize i = 0; ending != NULL && i < G_N_ELEMENTS(formats); i++)
+        if (g_ascii_strcasecmp(ending, formats[i].ending) == 0) {
+            if (formats[i].format == 0)
+                imp_yaml_fault(yaml, node, IMP_E_RECIPE_UNSUPPORTED,
+                               "%s files are not supported by this version", formats[i].ending);
+            return formats[i].format;
+        }
+    imp_yaml_fault(yaml, node, IMP_E_SCHEMA,
+                   "the file's name must say its format: .hex, .ihex, .ihx or .bin");
+    return 0;
+}
+
+static void read_source(ImpYaml *yaml, const ImpYamlNode *key, const ImpYamlNode *node, ImpRecipe *recipe)
+{
+    ImpRecipeData data = {.name = key->text, .node = key};
+    gboolean named = imp_recipe_name_ok(yaml, key, "data source");
+    if (named && (strcmp(key->text, "values") == 0 || strcmp(key->text, "all") == 0)) {
+        imp_yaml_fault(yaml, key, IMP_E_SCHEMA,
+                       "'%s' has a meaning in steps: give the data source another name", key->text);
+        named = FALSE;
+    }
+    ImpYamlMap m;
+    imp_yaml_map_begin(&m, yaml, node, "data source");
+    data.file_node = imp_yaml_need(&m, "file");
+    data.file = imp_yaml_string(yaml, data.file_node, 1, IMP_INPUT_NAME_MAX, NULL);
+    if (data.file != NULL)
+        data.format = format_of(yaml, data.file_node, data.file);
+    const ImpYamlNode *at = imp_yaml_get(&m, "at");
+    data.at = imp_yaml_address(yaml, at, 0);
+    if (data.format == IMP_DATA_BINARY && at == NULL)
+        imp_yaml_fault(yaml, m.node, IMP_E_SCHEMA,
+                       "a binary file has no addresses: say where it begins (at: 0x…)");
+    if (data.format == IMP_DATA_HEX && at != NULL)
+        imp_yaml_fault(yaml, at, IMP_E_SCHEMA, "a HEX file has its own addresses: leave 'at' out");
+    const ImpYamlNode *within = imp_yaml_get(&m, "within");
+    if (imp_yaml_address_range(yaml, within, &data.within_first, &data.within_last))
+        data.within_node = within;
+    imp_yaml_map_end(&m);
+    if (named && data.file != NULL && data.format != 0)
+        g_array_append_val(recipe->data, data);
+}
+
+static void read_data(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *recipe)
+{
+    if (node == NULL)
+        return;
+    if (node->kind != IMP_YAML_MAP) {
+        imp_yaml_fault(yaml, node, IMP_E_SCHEMA, "'data' must be a mapping: name: {file: …}");
+        return;
+    }
+    if (node->n_items > IMP_BUILD_DATA_MAX) {
+        imp_yaml_fault(yaml, node, IMP_E_LIMIT, "more than %d data sources", IMP_BUILD_DATA_MAX);
+        return;
+    }
+    for (gsize i = 0; i < node->n_items; i++)
+        read_source(yaml, node->keys[i], node->items[i], recipe);
+}
+
+static void read_connection(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *recipe)
+{
+    static const char *const words[] = {"normal", "under-reset", NULL};
+    static const ImpAttachMode modes[] = {IMP_ATTACH_NORMAL, IMP_ATTACH_UNDER_RESET};
+    ImpYamlMap m;
+    imp_yaml_map_begin(&m, yaml, node, "connection");
+    recipe->swd_hz = (guint32)imp_yaml_quantity(yaml, imp_yaml_get(&m, "swd"), IMP_UNIT_HZ, 10000, 50000000,
+                                                IMP_RECIPE_SWD_HZ);
+    recipe->attach = modes[imp_yaml_word(yaml, imp_yaml_get(&m, "attach"), words, 0)];
+    imp_yaml_map_end(&m);
+}
+
+static void read_rework(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *recipe)
+{
+    static const char *const words[] = {"refuse", "new-values", "keep-values", NULL};
+    static const ImpReworkMode modes[] = {IMP_REWORK_REFUSE, IMP_REWORK_NEW_VALUES, IMP_REWORK_KEEP_VALUES};
+    recipe->rework = modes[imp_yaml_word(yaml, node, words, 1)];
+    if (recipe->rework == IMP_REWORK_KEEP_VALUES)
+        imp_yaml_fault(
+            yaml, node, IMP_E_RECIPE_UNSUPPORTED,
+            "'rework: keep-values' is not supported by this version; there are refuse and new-values");
+}
+
+/* FALSE and a fault if the recipe is of a version that we do not know: then nothing else is worth a look. */
+static gboolean read_version(ImpYaml *yaml, const ImpYamlNode *node)
+{
+    guint64 version = imp_yaml_u64(yaml, node, 1, G_MAXUINT32, IMP_RECIPE_VERSION);
+    if (version == IMP_RECIPE_VERSION)
+        return TRUE;
+    imp_yaml_fault(yaml, node, IMP_E_RECIPE_UNSUPPORTED,
+                   "this program knows recipes of version %d; this one is of version %" G_GUINT64_FORMAT,
+                   IMP_RECIPE_VERSION, version);
+    return FALSE;
+}
+
+ImpRecipe *imp_recipe_read(ImpYaml *yaml, const char *folder)
+{
+    ImpRecipe *recipe = g_new0(ImpRecipe, 1);
+    recipe->data = g_array_new(FALSE, TRUE, sizeof(ImpRecipeData));
+    recipe->values = g_array_new(FALSE, TRUE, sizeof(ImpRecipeValue));
+    recipe->places = g_array_new(FALSE, TRUE, sizeof(ImpRecipePlace));
+    recipe->steps = g_array_new(FALSE, TRUE, sizeof(ImpRecipeStep));
+    recipe->releases = g_array_new(FALSE, TRUE, sizeof(ImpRelease));
+    g_array_set_clear_func(recipe->values, value_done);
+    g_array_set_clear_func(recipe->releases, release_clear);
+
+    const ImpYamlNode *root = imp_yaml_root(yaml);
+    ImpYamlMap m;
+    imp_yaml_map_begin(&m, yaml, root, "recipe");
+    if (m.node == NULL || !read_version(yaml, imp_yaml_need(&m, "imprint")))
+        return recipe;
+    recipe->name = imp_yaml_string(yaml, imp_yaml_need(&m, "name"), 1, IMP_CONTENT_NAME_MAX, "");
+    recipe->version = imp_yaml_string(yaml, imp_yaml_get(&m, "version"), 0, IMP_IMAGE_VERSION_MAX, "");
+    recipe->device_node = imp_yaml_need(&m, "device");
+    recipe->device = imp_yaml_string(yaml, recipe->device_node, 1, IMP_CONTENT_NAME_MAX, NULL);
+    read_connection(yaml, imp_yaml_get(&m, "connection"), recipe);
+    imp_yaml_refuse(&m, "power", IMP_E_RECIPE_UNSUPPORTED);
+    read_data(yaml, imp_yaml_get(&m, "data"), recipe);
+    imp_recipe_read_values(yaml, imp_yaml_get(&m, "values"), recipe);
+    imp_recipe_read_places(yaml, imp_yaml_get(&m, "place"), recipe);
+    imp_recipe_read_steps(yaml, root, imp_yaml_get(&m, "steps"), recipe);
+    imp_yaml_refuse(&m, "finally", IMP_E_RECIPE_UNSUPPORTED);
+    imp_recipe_read_log(yaml, imp_yaml_get(&m, "log"), recipe);
+    read_rework(yaml, imp_yaml_get(&m, "rework"), recipe);
+    imp_recipe_read_releases(yaml, imp_yaml_get(&m, "releases"), folder, recipe);
+    imp_yaml_map_end(&m);
+    return recipe;
+}
