@@ -450,7 +450,8 @@ static gboolean poll(ImpRunner *runner, GError **error)
     return in_step(runner, good, why, error);
 }
 
-/* Time from the last progress until command number `last` is finished; -1 if nobody knows yet. */
+/* Time from the last progress until command number `last` is finished, as far as it is known: up to the first command
+ * of a kind that was never seen; -1 if nothing is known. */
 static gint64 expect_us(ImpRunner *runner, guint64 last)
 {
     gdouble sum = 0;
@@ -466,7 +467,7 @@ static gint64 expect_us(ImpRunner *runner, guint64 last)
         else if (command->op == RESIDENT_CRC && runner->device->core_hz > 0)
             sum += (gdouble)left * IMP_RUNNER_CRC_CYCLES * 1e6 / runner->device->core_hz;
         else
-            return -1;
+            return sum > 0 ? (gint64)sum : -1;
     }
     return (gint64)sum;
 }
