@@ -313,9 +313,11 @@ ImpClear *imp_clear_read(GBytes *file, GError **error)
     return imp_clear_reader_final(reader, error);
 }
 
-ImpClear *imp_clear_read_file(const char *path, GError **error)
+/* Opens path, and calls update with its bytes until it returns FALSE. */
+typedef gboolean (*UpdateFn)(gpointer user, const guint8 *bytes, gsize n_bytes, GError **error);
+
+static gboolean read_in_pieces(const char *path, UpdateFn update, gpointer user, GError **error)
 {
-    g_autoptr(ImpClearReader) reader = imp_clear_reader_new();
     g_autofree guint8 *buffer = g_malloc(READ_BYTES);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     gssize got = fd < 0 ? -1 : 1;
@@ -325,18 +327,60 @@ ImpClear *imp_clear_read_file(const char *path, GError **error)
         if (got < 0 && errno == EINTR)
             got = 1;
         else if (got > 0)
-            good = imp_clear_reader_update(reader, buffer, (gsize)got, error);
+            good = update(user, buffer, (gsize)got, error);
     }
     if (got < 0) {
         imp_error_set(error, errno == ENOENT ? IMP_E_NOT_FOUND : IMP_E_IO, "%s: %s", path, g_strerror(errno));
         good = FALSE;
+    } else if (!good) {
+        g_prefix_error(error, "%s: ", path);
     }
     if (fd >= 0)
         close(fd);
-    ImpClear *clear = good ? imp_clear_reader_final(reader, error) : NULL;
-    if (clear == NULL && got >= 0)
+    return good;
+}
+
+static gboolean update_reader(gpointer user, const guint8 *bytes, gsize n_bytes, GError **error)
+{
+    return imp_clear_reader_update(user, bytes, n_bytes, error);
+}
+
+ImpClear *imp_clear_read_file(const char *path, GError **error)
+{
+    g_autoptr(ImpClearReader) reader = imp_clear_reader_new();
+    if (!read_in_pieces(path, update_reader, reader, error))
+        return NULL;
+    ImpClear *clear = imp_clear_reader_final(reader, error);
+    if (clear == NULL)
         g_prefix_error(error, "%s: ", path);
     return clear;
+}
+
+typedef struct {
+    GByteArray *bytes;
+    gsize max_bytes;
+} Collector;
+
+static gboolean collect(gpointer user, const guint8 *bytes, gsize n_bytes, GError **error)
+{
+    Collector *collector = user;
+    if (n_bytes > collector->max_bytes - collector->bytes->len) {
+        imp_error_set(error, IMP_E_LIMIT, "it has more than %" G_GSIZE_FORMAT " bytes, that is the limit",
+                      collector->max_bytes);
+        return FALSE;
+    }
+    g_byte_array_append(collector->bytes, bytes, (guint)n_bytes);
+    return TRUE;
+}
+
+GBytes *imp_image_read_file(const char *path, gsize max_bytes, GError **error)
+{
+    g_assert(max_bytes < G_MAXUINT / 2); /* what a GByteArray can hold */
+    Collector collector = {.bytes = g_byte_array_new(), .max_bytes = max_bytes};
+    if (read_in_pieces(path, collect, &collector, error))
+        return g_byte_array_free_to_bytes(collector.bytes);
+    g_byte_array_unref(collector.bytes);
+    return NULL;
 }
 
 gboolean imp_clear_check_station(const ImpClear *clear, const guint8 *cloud_ca_sha256,

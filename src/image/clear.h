@@ -90,6 +90,9 @@ ImpClear *imp_clear_reader_final(ImpClearReader *reader, GError **error) G_GNUC_
 ImpClear *imp_clear_read(GBytes *file, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 ImpClear *imp_clear_read_file(const char *path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* All of a file, as long as it has at most max_bytes. Errors: E1002, E1004, E1009. */
+GBytes *imp_image_read_file(const char *path, gsize max_bytes, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* What a station refuses by the header alone: a JOB of another cloud (E3008; cloud_ca_sha256 NULL: the station has no
  * cloud, every JOB is another's), an unencrypted image that came from a cloud (E3009). */
 gboolean imp_clear_check_station(const ImpClear *clear, const guint8 *cloud_ca_sha256,

@@ -5,14 +5,18 @@
  * from any thread. */
 #pragma once
 
+#include "base/error.h"
 #include "device/device.h"
 
-#define IMP_CONTENT_SEGMENTS_MAX 4096
-#define IMP_CONTENT_VALUES_MAX   64
-#define IMP_CONTENT_POOLS_MAX    1 /* one pool a launch, in this version */
-#define IMP_CONTENT_STEPS_MAX    256
-#define IMP_CONTENT_NAME_MAX     64 /* bytes of any name */
-#define IMP_CONTENT_DATA_MAX     (64u * 1024 * 1024) /* all segments together */
+#define IMP_CONTENT_SEGMENTS_MAX    4096
+#define IMP_CONTENT_VALUES_MAX      64
+#define IMP_CONTENT_POOLS_MAX       1 /* one pool a launch, in this version */
+#define IMP_CONTENT_STEPS_MAX       256
+#define IMP_CONTENT_PLACES_MAX      256
+#define IMP_CONTENT_NAME_MAX        64 /* bytes of any name */
+#define IMP_CONTENT_VALUE_BYTES_MAX 64 /* of one value that is read or given */
+#define IMP_CONTENT_PLACE_BYTES_MAX 4096
+#define IMP_CONTENT_DATA_MAX        (64u * 1024 * 1024) /* all segments together */
 
 /* Consecutive bytes of the merged memory map. Segments are sorted by address and neither overlap nor touch, except
  * where two data sources meet: each segment belongs to one. */
@@ -101,6 +105,12 @@ typedef struct {
 } ImpContent;
 
 void imp_content_free(ImpContent *content);
+
+/* Does it keep the rules that everyone below relies on? Limits above; names are UTF-8 without control characters, those of
+ * values differ; segments and places are not empty, lie in the memories of the algorithms and apart from each other, the
+ * segments sorted; values, places and pools refer to what exists; enums are in range. Errors: E3030, E1004. */
+gboolean imp_content_check(const ImpContent *content, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImpContent, imp_content_free)
 
 /* What a release restricts (DESIGN: restrictions). Part of an image, not of an object. */
