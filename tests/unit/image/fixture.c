@@ -1,0 +1,373 @@
+#include "fixture.h"
+
+#include <string.h>
+
+#include "image/clear_codec.h"
+#include "image/envelope.h"
+
+Keys *keys_new(void)
+{
+    GError *error = NULL;
+    Keys *keys = g_new0(Keys, 1);
+    keys->author = imp_key_generate(&error);
+    g_assert_no_error(error);
+    keys->image_key = imp_key_generate(&error);
+    g_assert_no_error(error);
+    keys->station = imp_key_generate(&error);
+    g_assert_no_error(error);
+    keys->authors = imp_keyring_new();
+    keys->image_keys = imp_keyring_new();
+    g_assert_true(imp_keyring_add(keys->authors, "author", keys->author, &error));
+    g_assert_true(imp_keyring_add(keys->image_keys, "image key", keys->image_key, &error));
+    return keys;
+}
+
+void keys_free(Keys *keys)
+{
+    if (keys == NULL)
+        return;
+    imp_key_unref(keys->author);
+    imp_key_unref(keys->image_key);
+    imp_key_unref(keys->station);
+    imp_keyring_free(keys->authors);
+    imp_keyring_free(keys->image_keys);
+    g_free(keys);
+}
+
+/* --- content -------------------------------------------------------------------------------------------------------- */
+
+static ImpAlgorithm *make_algorithm(const char *name, guint64 start, guint32 sector_bytes, guint32 n_sectors,
+                                    gsize blob_bytes, guint8 fill)
+{
+    ImpAlgorithm *algorithm = g_new0(ImpAlgorithm, 1);
+    guint8 *blob = g_malloc(blob_bytes);
+    memset(blob, fill, blob_bytes);
+    algorithm->name = g_strdup(name);
+    algorithm->blob = g_bytes_new_take(blob, blob_bytes);
+    algorithm->static_base = (guint32)blob_bytes / 8 * 4;
+    algorithm->erase_chip = 4;
+    algorithm->uninit = 2;
+    algorithm->erase_sector = 6;
+    algorithm->program_page = 8;
+    algorithm->blank_check = algorithm->verify = IMP_ENTRY_NONE;
+    algorithm->start = start;
+    algorithm->size_bytes = (guint64)sector_bytes * n_sectors;
+    algorithm->page_bytes = 256;
+    algorithm->erased_byte = 0xff;
+    algorithm->program_ms_max = 100;
+    algorithm->erase_ms_max = 1000;
+    algorithm->sectors = g_new0(ImpSectorRun, 1);
+    algorithm->sectors[0] = (ImpSectorRun){.size_bytes = sector_bytes, .start = start};
+    algorithm->n_sectors = 1;
+    return algorithm;
+}
+
+static ImpDevice *make_device(gsize n_algorithms, gsize blob_bytes)
+{
+    ImpDevice *device = g_new0(ImpDevice, 1);
+    device->name = g_strdup("nRF51822_xxAA");
+    device->core = g_strdup("cortex-m0");
+    device->core_hz = 16000000;
+    device->ram_start = 0x20000000;
+    device->ram_bytes = 16384;
+    device->uid_address = 0x10000060;
+    device->uid_bytes = 8;
+    device->checks = g_new0(ImpDeviceCheck, 1);
+    device->checks[0] = (ImpDeviceCheck){0xe000ed00, 0xfff0, 0xc200, g_strdup("CPUID is a Cortex-M0")};
+    device->n_checks = 1;
+    device->algorithms = g_new0(ImpAlgorithm *, n_algorithms);
+    device->n_algorithms = n_algorithms;
+    device->algorithms[0] = make_algorithm("code", 0, 1024, 256, blob_bytes, 0xbe);
+    if (n_algorithms > 1)
+        device->algorithms[1] = make_algorithm("uicr", 0x10001000, 256, 1, blob_bytes, 0xbf);
+    return device;
+}
+
+ImpContent *fixture_content(gsize n_data)
+{
+    ImpContent *content = g_new0(ImpContent, 1);
+    guint8 *data = g_malloc(n_data);
+    for (gsize i = 0; i < n_data; i++)
+        data[i] = (guint8)(i * 7 + i / 251);
+    content->name = g_strdup("Blinky");
+    content->version = g_strdup("1.0");
+    content->device = make_device(1, 64);
+    content->swd_hz = 4000000;
+    content->attach = IMP_ATTACH_NORMAL;
+    content->segments = g_new0(ImpSegment, 1);
+    content->segments[0] = (ImpSegment){g_strdup("app"), 0x400, g_bytes_new_take(data, n_data)};
+    content->n_segments = 1;
+    content->pools = g_new0(ImpPoolUse, 1);
+    content->pools[0] = (ImpPoolUse){g_strdup("sn"), g_strdup("{\"first\":1,\"last\":99}")};
+    content->n_pools = 1;
+    content->values = g_new0(ImpValue, 2);
+    content->values[0] = (ImpValue){.name = g_strdup("serial"), .kind = IMP_VALUE_POOL, .log = TRUE};
+    content->values[1] = (ImpValue){.name = g_strdup("uid"),
+                                    .kind = IMP_VALUE_READ,
+                                    .read_address = 0x10000060,
+                                    .read_bytes = 8,
+                                    .log = TRUE};
+    content->n_values = 2;
+    content->places = g_new0(ImpPlace, 1);
+    content->places[0] = (ImpPlace){.value_index = 0, .address = 0x3fc00, .size_bytes = 16, .pad = 0};
+    content->n_places = 1;
+    content->steps = g_new0(ImpStep, 3);
+    content->steps[0] = (ImpStep){.kind = IMP_STEP_ERASE, .erase = IMP_ERASE_ALL};
+    content->steps[1] = (ImpStep){.kind = IMP_STEP_PROGRAM};
+    content->steps[2] = (ImpStep){.kind = IMP_STEP_VERIFY, .verify = IMP_VERIFY_CHECKSUM};
+    content->n_steps = 3;
+    content->rework = IMP_REWORK_REFUSE;
+    return content;
+}
+
+ImpObject *fixture_object(gsize n_data)
+{
+    GError *error = NULL;
+    ImpInput inputs[] = {{.name = (char *)"recipe.yaml", .sha256 = {1}},
+                         {.name = (char *)"app.hex", .sha256 = {2}}};
+    ImpObject *object = imp_object_new(fixture_content(n_data), inputs, G_N_ELEMENTS(inputs), &error);
+    g_assert_no_error(error);
+    return object;
+}
+
+static guint32 below(GRand *rand, guint32 end)
+{
+    return (guint32)g_rand_int_range(rand, 0, (gint32)end);
+}
+
+static GBytes *random_bytes(GRand *rand, gsize n_bytes)
+{
+    guint8 *bytes = g_malloc(n_bytes);
+    gboolean compressible = g_rand_boolean(rand);
+    for (gsize i = 0; i < n_bytes; i++)
+        bytes[i] = (guint8)(compressible ? i / 16 : g_rand_int(rand));
+    return g_bytes_new_take(bytes, n_bytes);
+}
+
+/* Segments, some of which touch, and places between and behind them. */
+static void add_memory(ImpContent *content, GRand *rand)
+{
+    guint64 at = below(rand, 4096);
+    content->segments = g_new0(ImpSegment, 8);
+    content->places = g_new0(ImpPlace, 8);
+    guint wanted = below(rand, 9);
+    while (content->n_segments < wanted && content->n_segments < 8) {
+        gsize n_bytes = 1 + below(rand, 24000);
+        content->segments[content->n_segments++] =
+            (ImpSegment){g_strdup(g_rand_boolean(rand) ? "app" : "boot"), at, random_bytes(rand, n_bytes)};
+        at += n_bytes;
+        if (content->n_values > 0 && g_rand_boolean(rand)) {
+            ImpPlace place = {.value_index = below(rand, (guint32)content->n_values),
+                              .address = at + below(rand, 8),
+                              .size_bytes = 1 + below(rand, 64),
+                              .pad = (guint8)g_rand_int(rand)};
+            at = place.address + place.size_bytes;
+            content->places[content->n_places++] = place;
+        }
+        at += g_rand_boolean(rand) ? 0 : below(rand, 2000);
+    }
+}
+
+ImpContent *fixture_random_content(GRand *rand)
+{
+    ImpContent *content = g_new0(ImpContent, 1);
+    content->name = g_strdup_printf("Gerät %u \"%c\"", g_rand_int(rand), 'a' + (char)below(rand, 26));
+    content->version = g_strdup(g_rand_boolean(rand) ? "" : "2.4.1-rc1");
+    content->device = make_device(1 + below(rand, 2), 16 + 4 * below(rand, 3000));
+    content->device->erase_all_algorithm = g_rand_boolean(rand) ? -1 : 0;
+    content->swd_hz = 1 + below(rand, 50000000);
+    content->attach = g_rand_boolean(rand) ? IMP_ATTACH_NORMAL : IMP_ATTACH_UNDER_RESET;
+    content->rework = IMP_REWORK_REFUSE + below(rand, 3);
+    content->n_pools = below(rand, 2);
+    content->pools = g_new0(ImpPoolUse, content->n_pools);
+    if (content->n_pools > 0)
+        content->pools[0] =
+            (ImpPoolUse){g_strdup("t2-serial"), g_strdup("{\"first\":1,\"text\":\"{n:06}\"}")};
+    guint n_values = below(rand, 5);
+    content->values = g_new0(ImpValue, n_values);
+    for (; content->n_values < n_values; content->n_values++) {
+        ImpValue *value = &content->values[content->n_values];
+        *value =
+            (ImpValue){.name = g_strdup_printf("v%" G_GSIZE_FORMAT, content->n_values),
+                       .kind = content->n_pools > 0 && g_rand_boolean(rand) ? IMP_VALUE_POOL : IMP_VALUE_READ,
+                       .log = g_rand_boolean(rand)};
+        if (value->kind == IMP_VALUE_READ) {
+            value->read_address = g_rand_int(rand);
+            value->read_bytes = 1 + below(rand, IMP_CONTENT_VALUE_BYTES_MAX);
+        }
+    }
+    add_memory(content, rand);
+    content->n_steps = below(rand, 6);
+    content->steps = g_new0(ImpStep, content->n_steps);
+    for (gsize i = 0; i < content->n_steps; i++) {
+        ImpStep *step = &content->steps[i];
+        step->kind = IMP_STEP_ERASE + below(rand, 5);
+        if (step->kind == IMP_STEP_ERASE)
+            step->erase = IMP_ERASE_ALL + below(rand, 2);
+        if (step->kind == IMP_STEP_VERIFY)
+            step->verify = IMP_VERIFY_CHECKSUM + below(rand, 2);
+    }
+    return content;
+}
+
+static void assert_same_device(const ImpDevice *a, const ImpDevice *b)
+{
+    g_assert_cmpstr(a->name, ==, b->name);
+    g_assert_cmpint(a->erase_all_algorithm, ==, b->erase_all_algorithm);
+    g_assert_cmpuint(a->n_algorithms, ==, b->n_algorithms);
+    for (gsize i = 0; i < a->n_algorithms; i++) {
+        g_assert_true(g_bytes_equal(a->algorithms[i]->blob, b->algorithms[i]->blob));
+        g_assert_cmpuint(a->algorithms[i]->start, ==, b->algorithms[i]->start);
+    }
+}
+
+void fixture_assert_same_content(const ImpContent *a, const ImpContent *b)
+{
+    g_assert_cmpstr(a->name, ==, b->name);
+    g_assert_cmpstr(a->version, ==, b->version);
+    assert_same_device(a->device, b->device);
+    g_assert_cmpuint(a->swd_hz, ==, b->swd_hz);
+    g_assert_cmpint(a->attach, ==, b->attach);
+    g_assert_cmpint(a->rework, ==, b->rework);
+    g_assert_cmpuint(a->n_segments, ==, b->n_segments);
+    for (gsize i = 0; i < a->n_segments; i++) {
+        g_assert_cmpstr(a->segments[i].data, ==, b->segments[i].data);
+        g_assert_cmpuint(a->segments[i].address, ==, b->segments[i].address);
+        g_assert_true(g_bytes_equal(a->segments[i].bytes, b->segments[i].bytes));
+    }
+    g_assert_cmpuint(a->n_pools, ==, b->n_pools);
+    for (gsize i = 0; i < a->n_pools; i++) {
+        g_assert_cmpstr(a->pools[i].id, ==, b->pools[i].id);
+        g_assert_cmpstr(a->pools[i].definition, ==, b->pools[i].definition);
+    }
+    g_assert_cmpuint(a->n_values, ==, b->n_values);
+    for (gsize i = 0; i < a->n_values; i++) {
+        g_assert_cmpstr(a->values[i].name, ==, b->values[i].name);
+        g_assert_cmpint(a->values[i].kind, ==, b->values[i].kind);
+        g_assert_cmpuint(a->values[i].pool_index, ==, b->values[i].pool_index);
+        g_assert_cmpuint(a->values[i].read_address, ==, b->values[i].read_address);
+        g_assert_cmpuint(a->values[i].read_bytes, ==, b->values[i].read_bytes);
+        g_assert_cmpint(a->values[i].log, ==, b->values[i].log);
+    }
+    g_assert_cmpmem(a->places, a->n_places * sizeof *a->places, b->places, b->n_places * sizeof *b->places);
+    g_assert_cmpmem(a->steps, a->n_steps * sizeof *a->steps, b->steps, b->n_steps * sizeof *b->steps);
+}
+
+/* --- images --------------------------------------------------------------------------------------------------------- */
+
+ImpSealed *fixture_seal(const ImpObject *object, const Keys *keys, FixtureKind kind)
+{
+    GError *error = NULL;
+    ImpSealOptions options = {
+        .kind = kind == FIXTURE_JOB_ENCRYPTED ? IMP_IMAGE_JOB : IMP_IMAGE_SAP,
+        .restrictions = {.has_units = TRUE, .units = 6, .count_on = IMP_COUNT_ON_PASS},
+        .author = keys->author,
+        .image_key = kind == FIXTURE_SAP ? NULL : keys->image_key,
+        .cloud_ca_sha256 = kind == FIXTURE_JOB_ENCRYPTED ? FIXTURE_CLOUD_CA : NULL,
+        .factory = kind == FIXTURE_JOB_ENCRYPTED ? "Shenzhen" : NULL,
+        .random = imp_random_system(),
+    };
+    ImpSealed *sealed = imp_image_seal(object, &options, &error);
+    g_assert_no_error(error);
+    return sealed;
+}
+
+static ImpClear *read_clear(GBytes *file)
+{
+    GError *error = NULL;
+    ImpClear *clear = imp_clear_read(file, &error);
+    g_assert_no_error(error);
+    return clear;
+}
+
+GBytes *fixture_fix_trailer(GBytes *file)
+{
+    gsize n_bytes;
+    const guint8 *bytes = g_bytes_get_data(file, &n_bytes);
+    guint8 *copy = g_memdup2(bytes, n_bytes);
+    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+    g_checksum_update(sum, copy, (gssize)(n_bytes - IMP_IMAGE_TRAILER_BYTES));
+    gsize n_digest = IMP_SHA256_BYTES;
+    g_checksum_get_digest(sum, copy + n_bytes - IMP_IMAGE_TRAILER_BYTES, &n_digest);
+    return g_bytes_new_take(copy, n_bytes);
+}
+
+char *fixture_clear_text(GBytes *file)
+{
+    g_autoptr(ImpClear) clear = read_clear(file);
+    return g_strndup((const char *)g_bytes_get_data(file, NULL) + IMP_IMAGE_FIXED_BYTES, clear->clear_bytes);
+}
+
+GBytes *fixture_envelope(GBytes *file)
+{
+    g_autoptr(ImpClear) clear = read_clear(file);
+    return g_bytes_new_from_bytes(file, IMP_IMAGE_FIXED_BYTES + clear->clear_bytes, clear->envelope_bytes);
+}
+
+GBytes *fixture_rebuild(GBytes *file, const char *clear_text, GBytes *envelope)
+{
+    g_autoptr(ImpClear) clear = read_clear(file);
+    g_autofree char *old_text = fixture_clear_text(file);
+    g_autoptr(GBytes) old_envelope = fixture_envelope(file);
+    const guint8 *payload = g_bytes_get_data(file, NULL);
+    payload += IMP_IMAGE_FIXED_BYTES + clear->clear_bytes + clear->envelope_bytes;
+    if (clear_text == NULL)
+        clear_text = old_text;
+    if (envelope == NULL)
+        envelope = old_envelope;
+    clear->clear_bytes = (guint32)strlen(clear_text);
+    clear->envelope_bytes = (guint32)g_bytes_get_size(envelope);
+    GByteArray *all = g_byte_array_new();
+    guint8 fixed[IMP_IMAGE_FIXED_BYTES], zeroes[IMP_IMAGE_TRAILER_BYTES] = {0};
+    imp_clear_encode_fixed(clear, fixed);
+    g_byte_array_append(all, fixed, sizeof fixed);
+    g_byte_array_append(all, (const guint8 *)clear_text, clear->clear_bytes);
+    g_byte_array_append(all, g_bytes_get_data(envelope, NULL), clear->envelope_bytes);
+    g_byte_array_append(all, payload, (guint)clear->payload_bytes);
+    g_byte_array_append(all, zeroes, sizeof zeroes);
+    g_autoptr(GBytes) joined = g_byte_array_free_to_bytes(all);
+    return fixture_fix_trailer(joined);
+}
+
+char *fixture_manifest(GBytes *file, const Keys *keys)
+{
+    GError *error = NULL;
+    g_autoptr(ImpClear) clear = read_clear(file);
+    g_autoptr(GBytes) envelope = fixture_envelope(file);
+    g_autoptr(ImpSecret) plain = NULL;
+    gsize n_der;
+    const guint8 *der = g_bytes_get_data(envelope, &n_der);
+    if (clear->encrypted) {
+        plain = imp_cms_open(der, n_der, keys->image_key, &error);
+        g_assert_no_error(error);
+        der = plain->bytes;
+        n_der = plain->n_bytes;
+    }
+    ImpCmsSigned signed_data;
+    g_assert_true(imp_cms_parse_signed(der, n_der, &signed_data, &error));
+    return g_strndup((const char *)signed_data.content, signed_data.n_content);
+}
+
+GBytes *fixture_with_manifest(GBytes *file, const char *manifest, const ImpKey *signer, const Keys *keys)
+{
+    GError *error = NULL;
+    g_autoptr(ImpClear) clear = read_clear(file);
+    g_autoptr(GBytes) envelope = imp_cms_sign(manifest, strlen(manifest), signer, &error);
+    g_assert_no_error(error);
+    if (clear->encrypted) {
+        GBytes *sealed = imp_cms_seal(g_bytes_get_data(envelope, NULL), g_bytes_get_size(envelope),
+                                      keys->image_key, &error);
+        g_assert_no_error(error);
+        g_bytes_unref(envelope);
+        envelope = sealed;
+    }
+    return fixture_rebuild(file, NULL, envelope);
+}
+
+char *fixture_replace(const char *text, const char *from, const char *to)
+{
+    const char *at = strstr(text, from);
+    g_assert_nonnull(at);
+    g_assert_null(strstr(at + 1, from));
+    return g_strdup_printf("%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+}
