@@ -167,14 +167,19 @@ static void faults_lock_up(void)
     static const struct {
         guint16 code[2];
         const char *what;
-    } rows[] = {
-        {{0x6800, 0xBE00}, "load from nowhere"}, {{0xDE00, 0xBE00}, "undefined"}, {{0xDF00, 0xBE00}, "SVC"}};
+    } rows[] = {{{0x6800, 0xBE00}, "load from nowhere"},
+                {{0xDE00, 0xBE00}, "undefined"},
+                {{0xDF00, 0xBE00}, "SVC"},
+                {{0x4718, 0xBE00}, "branch to ARM state"},
+                {{0x9000, 0x4718}, "store to nowhere"}};
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
         ImpBoard *b = host_board(8);
         host_connect(b);
         host_halt(b);
         host_set_reg(b, 16, 0x01000000);
         host_set_reg(b, 0, 0x30000000);
+        host_set_reg(b, 3, RAM); /* even: no Thumb bit */
+        host_set_reg(b, 13, 0x30000000);
         host_load(b, RAM, rows[i].code, 2);
         host_run(b, RAM);
         g_test_message("%s", rows[i].what);

@@ -131,3 +131,63 @@ guint32 host_wait_halt(ImpBoard *b)
     }
     g_error("the core did not halt");
 }
+
+void host_out(ImpBoard *b, guint64 bits, guint count)
+{
+    guint8 q[16] = {0x1D, 1, (guint8)(count & 63)}, r[1024];
+    g_assert_cmpuint(count, <=, 64);
+    for (guint i = 0; i < (count + 7) / 8; i++)
+        q[3 + i] = (guint8)(bits >> 8 * i);
+    g_assert_cmpuint(host_packet(b, q, 3 + (count + 7) / 8, r), ==, 2);
+    g_assert_cmpuint(r[1], ==, 0);
+}
+
+guint64 host_in(ImpBoard *b, guint count)
+{
+    guint8 q[] = {0x1D, 1, (guint8)(0x80 | (count & 63))}, r[1024];
+    guint64 v = 0;
+    g_assert_cmpuint(host_packet(b, q, sizeof q, r), ==, 2 + (count + 7) / 8);
+    for (guint i = 0; i < (count + 7) / 8; i++)
+        v |= (guint64)r[2 + i] << 8 * i;
+    return v;
+}
+
+guint8 host_header(guint8 req)
+{
+    guint parity = (req ^ req >> 1 ^ req >> 2 ^ req >> 3) & 1;
+    return (guint8)(0x81 | (req & 15) << 1 | parity << 5);
+}
+
+guint8 host_raw_read(ImpBoard *b, guint8 req, guint32 *out)
+{
+    host_out(b, host_header(req | RD), 8);
+    guint64 head = host_in(b, 4);
+    guint8 ack = (guint8)(head >> 1);
+    g_assert_cmpuint(head & 1, ==, 1); /* turnaround: pulled up */
+    if (ack == OK) {
+        guint64 v = host_in(b, 34);
+        g_assert_cmpuint(v >> 33, ==, 1); /* turnaround again */
+        *out = (guint32)v;
+        g_assert_cmpuint(v >> 32 & 1, ==, (guint)__builtin_popcount(*out) & 1);
+    } else {
+        (void)host_in(b, 1);
+    }
+    return ack;
+}
+
+guint8 host_raw_write(ImpBoard *b, guint8 req, guint32 value, gboolean good_parity)
+{
+    host_out(b, host_header(req), 8);
+    guint8 ack = (guint8)(host_in(b, 5) >> 1 & 7);
+    guint64 parity = ((guint)__builtin_popcount(value) & 1) ^ (good_parity ? 0 : 1);
+    if (ack == OK)
+        host_out(b, value | parity << 32, 33);
+    return ack;
+}
+
+guint64 host_swclk(ImpBoard *b)
+{
+    struct imp_board_counters c;
+    imp_board_get_counters(b, &c);
+    return c.swclk;
+}

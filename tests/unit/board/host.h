@@ -49,4 +49,13 @@ void host_load(ImpBoard *b, guint32 addr, const guint16 *code, gsize n); /* half
 void host_run(ImpBoard *b, guint32 pc);
 guint32 host_wait_halt(ImpBoard *b); /* DHCSR; polls at most 100000 times */
 
+/* Raw wire: DAP_SWD_Sequence. out: count bits driven, LSB first; in: count bits with the line undriven. At most 64. */
+void host_out(ImpBoard *b, guint64 bits, guint count);
+guint64 host_in(ImpBoard *b, guint count);
+guint8 host_header(guint8 req); /* the 8 bits of a request: start, APnDP, RnW, A2, A3, parity, stop, park */
+guint8 host_raw_read(ImpBoard *b, guint8 req,
+                     guint32 *out); /* 46 or 13 clocks by hand; returns the acknowledge */
+guint8 host_raw_write(ImpBoard *b, guint8 req, guint32 value, gboolean good_parity);
+guint64 host_swclk(ImpBoard *b);
+
 #endif
