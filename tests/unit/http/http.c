@@ -69,8 +69,9 @@ static void handle_late(ImpHttpRequest *request, gpointer user)
 static void *answer_late(void *user)
 {
     Rig *rig = user;
-    for (ImpHttpRequest *request; (request = imp_queue_pop(rig->late)) != NULL;)
-        handle_echo(request, rig);
+    /* The rig itself in the queue ends this thread and leaves the queue open. */
+    for (gpointer item; (item = imp_queue_pop(rig->late)) != NULL && item != rig;)
+        handle_echo(item, rig);
     return NULL;
 }
 
@@ -522,10 +523,8 @@ static void test_stop(void)
     Rig rig;
     rig_init(&rig, RIG_TLS);
     g_autoptr(ImpHttpClient) client = rig_client(&rig, NULL, NULL, NULL);
-    imp_queue_close(rig.late); /* ends the answering thread: from here we are the one */
+    g_assert_true(imp_queue_push(rig.late, &rig)); /* ends the answering thread: from here we are the one */
     pthread_join(rig.answering, NULL);
-    imp_queue_free(rig.late);
-    rig.late = imp_queue_new(1, NULL);
     pthread_t waiting;
     g_assert_cmpint(pthread_create(&waiting, NULL, post_late, client), ==, 0);
     ImpHttpRequest *request = imp_queue_pop(rig.late);
