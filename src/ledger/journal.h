@@ -34,8 +34,9 @@ gboolean imp_journal_writing(ImpLedger *ledger, const ImpId *launch,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Journals how a launch ended: FAILED if it was begun, SPENT or PASSED if it was writing (another combination is
- * IMP_E_STATE). image, port, order, seq, start_number, numbers and began_real_us of the record are the journal's own, the
- * rest is the report's. JOB: it is now unreported. SAP: local.h, not here. */
+ * IMP_E_STATE, and so is a launch that is not begun). image, port, order, seq, start_number, numbers and began_real_us of
+ * the record are the journal's own, the rest is the report's. A JOB is now unreported; a SAP is counted in the same
+ * transaction. */
 gboolean imp_journal_ended(ImpLedger *ledger, const ImpReport *report,
                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
@@ -71,8 +72,9 @@ GArray *imp_journal_reconcile(ImpLedger *ledger, const ImpId *open, guint32 n_op
 gboolean imp_journal_epoch(ImpLedger *ledger, const ImpId *epoch, gboolean *out_again,
                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Forgets JOB launches that were confirmed more than IMP_JOURNAL_KEEP_US ago. SAP launches are kept for ever. */
-gboolean imp_journal_prune(ImpLedger *ledger, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Forgets JOB launches that were confirmed more than IMP_JOURNAL_KEEP_US ago, at most IMP_LEDGER_LIST_MAX in one call;
+ * *out_n (may be NULL) says how many. SAP launches are kept for ever. */
+gboolean imp_journal_prune(ImpLedger *ledger, guint32 *out_n, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Rule 9: an engineer has set or checked the station's clock. From now to the end of this process, or until the clock jumps
  * by more than a minute, it is trusted though it is not synchronised, and the latest time recorded is set to it.

@@ -2,10 +2,11 @@
  *
  * Decoding refuses by name, with the place ("reports[3]: …"), what is missing, unknown, of the wrong type, out of its
  * limits, or of another protocol version (IMP_E_UNSUPPORTED). Integers are exact, from 0 to G_MAXINT64; bytes are
- * lower-case hexadecimal; an address is a hexadecimal string of 64 bits; what is zero, empty or FALSE is left out, except
- * where a member is said to be there always. Decoding what was encoded gives the same struct.
+ * lower-case hexadecimal. What is zero, empty or FALSE is left out, except where types.yaml says that a member is there
+ * always. Decoding what was encoded gives the same struct.
  *
- * Encoding fails only on what must not be sent (IMP_E_ARGUMENT: a text that is not UTF-8 or holds control characters).
+ * Encoding fails only on what must not be sent (IMP_E_ARGUMENT: a text that is not UTF-8 or holds control characters, an
+ * integer beyond G_MAXINT64; IMP_E_LIMIT: a message that is too long).
  *
  * Life cycle: none. Thread rule: no state, any thread. */
 #pragma once

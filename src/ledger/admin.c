@@ -1,0 +1,201 @@
+/* What people do and look at: pools, launches in work, settling. */
+#include "ledger/core.h"
+
+#include <string.h>
+
+/* ---- pools ---- */
+
+/* ref, account, id, definition, next, then how many numbers are free, held, used and spent. */
+#define POOL_COLUMNS                                                                                         \
+    "p.ref, p.account, p.id, p.definition, p.next, "                                                         \
+    "(SELECT count(*) FROM number n WHERE n.pool = p.ref AND n.state = 1), "                                 \
+    "(SELECT count(*) FROM number n WHERE n.pool = p.ref AND n.state = 2), "                                 \
+    "(SELECT count(*) FROM number n WHERE n.pool = p.ref AND n.state = 3), "                                 \
+    "(SELECT count(*) FROM number n WHERE n.pool = p.ref AND n.state = 4)"
+
+static void read_pool(ImpLedger *ledger, const ImpRow *row, ImpLedgerPoolStatus *out)
+{
+    memset(out, 0, sizeof *out);
+    const ImpPool *pool = core_pool(ledger, imp_row_i64(row, 0));
+    if (pool == NULL)
+        return;
+    imp_row_copy(row, 1, out->account, sizeof out->account);
+    imp_row_copy(row, 2, out->id, sizeof out->id);
+    imp_row_copy(row, 3, out->definition, sizeof out->definition);
+    out->next = imp_row_is_null(row, 4) ? pool->last + pool->step : (guint64)imp_row_i64(row, 4);
+    out->free = (guint64)imp_row_i64(row, 5);
+    out->held = (guint64)imp_row_i64(row, 6);
+    out->used = (guint64)imp_row_i64(row, 7);
+    out->spent = (guint64)imp_row_i64(row, 8);
+    out->remaining = imp_pool_capacity(pool, out->next) + out->free;
+}
+
+gboolean imp_ledger_pool_get(ImpLedger *ledger, const char *account, const char *pool,
+                             ImpLedgerPoolStatus *out_status, GError **error)
+{
+    g_auto(ImpRow) row = {0};
+    gboolean found = imp_sql_find(&ledger->sql, &row,
+                                  "SELECT " POOL_COLUMNS " FROM pool p WHERE p.account = ?1 AND p.id = ?2",
+                                  "tt", account, pool);
+    ImpLedgerPoolStatus status;
+    if (found)
+        read_pool(ledger, &row, &status);
+    if (!imp_sql_take(&ledger->sql, error))
+        return FALSE;
+    if (!found) {
+        imp_error_set(error, IMP_E_NOT_FOUND, "no pool %s is known", pool);
+        return FALSE;
+    }
+    *out_status = status;
+    return TRUE;
+}
+
+GArray *imp_ledger_pool_list(ImpLedger *ledger, const char *account, GError **error)
+{
+    g_autoptr(GArray) pools = g_array_new(FALSE, FALSE, sizeof(ImpLedgerPoolStatus));
+    g_auto(ImpRow) row = {0};
+    for (gboolean more =
+             imp_sql_find(&ledger->sql, &row,
+                          "SELECT " POOL_COLUMNS " FROM pool p WHERE ?1 IS NULL OR p.account = ?1 "
+                          "ORDER BY p.account, p.id LIMIT ?2",
+                          "ti", account, (gint64)IMP_LEDGER_LIST_MAX);
+         more; more = imp_sql_next(&row)) {
+        g_array_set_size(pools, pools->len + 1);
+        read_pool(ledger, &row, &g_array_index(pools, ImpLedgerPoolStatus, pools->len - 1));
+    }
+    return imp_sql_take(&ledger->sql, error) ? g_steal_pointer(&pools) : NULL;
+}
+
+/* Is next one of the pool's numbers, or what comes after the last? */
+static gboolean next_ok(const ImpPool *pool, guint64 next, gboolean *out_end)
+{
+    *out_end = next > pool->last && next - pool->last <= pool->step;
+    return *out_end || imp_pool_contains(pool, next);
+}
+
+static gboolean set_next(ImpLedger *ledger, const char *account, const char *id, guint64 next,
+                         const ImpAct *act, GError **error)
+{
+    ImpLedgerPoolStatus status;
+    ImpPool pool;
+    if (!imp_ledger_pool_get(ledger, account, id, &status, error) ||
+        !imp_pool_parse(status.definition, &pool, error))
+        return FALSE;
+    gboolean end;
+    if (!next_ok(&pool, next, &end)) {
+        imp_error_set(error, IMP_E_ARGUMENT, "%" G_GUINT64_FORMAT " is not a number of the pool %s", next,
+                      id);
+        return FALSE;
+    }
+    if (next < status.next) {
+        imp_error_set(error, IMP_E_STATE,
+                      "the pool %s has given the numbers before %" G_GUINT64_FORMAT
+                      " already: the next number only goes forward",
+                      id, status.next);
+        return FALSE;
+    }
+    imp_sql_run(&ledger->sql, "UPDATE pool SET next = ?1 WHERE account = ?2 AND id = ?3", "ntt", !end,
+                (gint64)next, account, id);
+    core_audit(ledger, "pool-set-next", id, act);
+    return TRUE;
+}
+
+gboolean imp_ledger_pool_set_next(ImpLedger *ledger, const char *account, const char *pool, guint64 next,
+                                  const ImpAct *act, GError **error)
+{
+    if (!core_needs_reason(act, error) || !core_enter(ledger, error))
+        return FALSE;
+    return core_leave(ledger, set_next(ledger, account, pool, next, act, error), error);
+}
+
+/* ---- launches in work ---- */
+
+GArray *imp_ledger_open_launches(ImpLedger *ledger, const ImpId *image, GError **error)
+{
+    g_autoptr(GArray) open = g_array_new(FALSE, FALSE, sizeof(ImpLedgerOpen));
+    gint64 silent_us = core_now(ledger) - IMP_LEDGER_SILENT_US;
+    g_auto(ImpRow) row = {0};
+    for (gboolean more = imp_sql_find(
+             &ledger->sql, &row,
+             "SELECT l.id, l.image, s.id, l.port, l.work_order, l.person, l.granted_us, l.start_number, "
+             "l.settled, s.ref <> 0 AND s.heard_us <= ?1, l.numbers FROM launch l "
+             "JOIN station s ON s.ref = l.station WHERE l.state = " SQL_OPEN
+             " AND (?2 IS NULL OR l.image = ?2) ORDER BY l.granted_us, l.id LIMIT ?3",
+             "ibi", silent_us, image != NULL ? image->bytes : NULL, (gsize)IMP_ID_BYTES,
+             (gint64)IMP_LEDGER_LIST_MAX);
+         more; more = imp_sql_next(&row)) {
+        ImpLedgerOpen launch = {
+            .launch = imp_row_id(&row, 0),
+            .image = imp_row_id(&row, 1),
+            .station = imp_row_id(&row, 2),
+            .granted_us = imp_row_i64(&row, 6),
+            .start_number = (guint64)imp_row_i64(&row, 7),
+            .settled = imp_row_i64(&row, 8) != 0,
+            .in_doubt = imp_row_i64(&row, 9) != 0,
+        };
+        imp_row_copy(&row, 3, launch.port, sizeof launch.port);
+        imp_row_copy(&row, 4, launch.order, sizeof launch.order);
+        imp_row_copy(&row, 5, launch.person, sizeof launch.person);
+        gsize n_bytes;
+        const guint8 *bytes = imp_row_blob(&row, 10, &n_bytes);
+        (void)core_numbers_unpack(bytes, n_bytes, launch.numbers, &launch.n_numbers); /* check says so */
+        g_array_append_val(open, launch);
+    }
+    return imp_sql_take(&ledger->sql, error) ? g_steal_pointer(&open) : NULL;
+}
+
+static gboolean settle(ImpLedger *ledger, const ImpId *station, const ImpId *launch, const ImpAct *act,
+                       GError **error)
+{
+    char id[IMP_ID_TEXT_SIZE];
+    imp_id_text(launch, id);
+    g_auto(ImpRow) row = {0};
+    if (!imp_sql_find(&ledger->sql, &row,
+                      "SELECT s.ref, s.account, s.heard_us, l.image, l.state, l.settled, l.numbers "
+                      "FROM launch l JOIN station s ON s.ref = l.station WHERE l.id = ?1 AND s.id = ?2",
+                      "dd", launch, station)) {
+        if (imp_sql_take(&ledger->sql, error))
+            imp_error_set(error, IMP_E_NOT_FOUND, "no launch %s of that station is known", id);
+        return FALSE;
+    }
+    gint64 ref = imp_row_i64(&row, 0);
+    g_autofree char *account = g_strdup(imp_row_text(&row, 1));
+    if (ref == 0) {
+        imp_error_set(error, IMP_E_STATE, "a station ends its own launches itself, at its next start");
+        return FALSE;
+    }
+    if (imp_row_i64(&row, 4) != CORE_OPEN || imp_row_i64(&row, 5) != 0) {
+        imp_error_set(error, IMP_E_STATE, "the launch %s %s", id,
+                      imp_row_i64(&row, 5) != 0 ? "is settled already" : "has ended");
+        return FALSE;
+    }
+    if (imp_row_i64(&row, 2) > core_now(ledger) - IMP_LEDGER_SILENT_US) {
+        imp_error_set(error, IMP_E_STATE,
+                      "the station of launch %s was heard less than a minute ago: it will report itself", id);
+        return FALSE;
+    }
+    ImpId image = imp_row_id(&row, 3);
+    ImpNumber numbers[IMP_WIRE_NUMBERS_MAX];
+    guint32 n_numbers = 0;
+    gsize n_bytes;
+    const guint8 *bytes = imp_row_blob(&row, 6, &n_bytes);
+    if (!core_numbers_unpack(bytes, n_bytes, numbers, &n_numbers)) {
+        imp_error_set(error, IMP_E_LEDGER_CORRUPT, "the launch %s has damaged numbers", id);
+        return FALSE;
+    }
+    imp_sql_done(&row);
+    imp_sql_run(&ledger->sql, "UPDATE launch SET settled = 1 WHERE id = ?1 AND station = ?2", "di", launch,
+                ref);
+    imp_sql_run(&ledger->sql, "UPDATE image SET settled = settled + 1 WHERE id = ?1", "d", &image);
+    core_numbers_set(ledger, account, ref, launch, numbers, n_numbers, CORE_SPENT);
+    core_audit(ledger, "settle", id, act);
+    return TRUE;
+}
+
+gboolean imp_ledger_settle(ImpLedger *ledger, const ImpId *station, const ImpId *launch, const ImpAct *act,
+                           GError **error)
+{
+    if (!core_needs_reason(act, error) || !core_enter(ledger, error))
+        return FALSE;
+    return core_leave(ledger, settle(ledger, station, launch, act, error), error);
+}

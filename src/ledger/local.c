@@ -1,0 +1,98 @@
+#include "ledger/local.h"
+
+#include "ledger/core.h"
+
+typedef struct {
+    ImpAuthority base;
+    ImpLedger *ledger;
+    guint64 ask;
+} Local;
+
+static gboolean clock_ok(ImpLedger *ledger, const ImpId *id, GError **error)
+{
+    ImpLedgerImageStatus image;
+    gboolean dated =
+        core_image_read(ledger, id, &image) && (image.limits.has_not_before || image.limits.has_not_after);
+    if (!dated || core_clock_trusted(ledger))
+        return TRUE;
+    imp_error_set(error, IMP_E_CLOCK_UNTRUSTED,
+                  "the image %s has dates, and this station's clock is not synchronised or was set back",
+                  image.name);
+    return FALSE;
+}
+
+static void set_refusal(GError **error, const ImpAnswer *answer)
+{
+    const ImpErrorEntry *entry = imp_error_entry(answer->code);
+    g_assert(entry != NULL);
+    if (answer->has_units)
+        imp_error_set(error, (ImpErrorCode)answer->code,
+                      "%s: %" G_GUINT64_FORMAT " units, %" G_GUINT64_FORMAT " passed, %" G_GUINT64_FORMAT
+                      " unknown, %" G_GUINT64_FORMAT " in work",
+                      entry->meaning, answer->units, answer->passed, answer->unknown, answer->open);
+    else
+        imp_error_set(error, (ImpErrorCode)answer->code, "%s", entry->meaning);
+}
+
+/* Permit and BEGUN, inside one transaction. Gives why not, or NULL if it has begun; what it has written is to be kept in
+ * both cases: a refusal may have raised an alarm. */
+static GError *begin(Local *self, const ImpWant *want, ImpAnswer *answer)
+{
+    ImpLedger *ledger = self->ledger;
+    g_assert(ledger->start_number > 0); /* imp_journal_start comes first */
+    GError *refusal = NULL;
+    if (!clock_ok(ledger, &want->image, &refusal))
+        return refusal;
+    ImpWant asked = *want;
+    asked.ask = ++self->ask;
+    CoreAsker station = core_self(ledger);
+    gboolean is_new;
+    core_permit(ledger, &station, &asked, CORE_BEGUN, answer, &is_new);
+    if (answer->kind == IMP_ANSWER_GRANTED && is_new)
+        core_touch_clock(ledger);
+    else if (answer->kind == IMP_ANSWER_GRANTED)
+        imp_error_set(&refusal, IMP_E_EXISTS, "this launch has begun already");
+    else
+        set_refusal(&refusal, answer);
+    return refusal;
+}
+
+static void start(ImpAuthority *authority, const ImpWant *want, ImpStartFn done, gpointer user)
+{
+    Local *self = (Local *)authority;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GError) refusal = NULL;
+    g_autofree ImpAnswer *answer = g_new0(ImpAnswer, 1);
+    if (core_enter(self->ledger, &error)) {
+        refusal = begin(self, want, answer);
+        if (!core_leave(self->ledger, TRUE, &error))
+            g_clear_error(&refusal); /* what was decided is not kept */
+    }
+    const GError *why = error != NULL ? error : refusal;
+    done(user, why == NULL, error == NULL && answer->kind != 0 ? answer : NULL, why);
+}
+
+static gboolean writing(ImpAuthority *authority, const ImpId *launch, GError **error)
+{
+    return imp_journal_writing(((Local *)authority)->ledger, launch, error);
+}
+
+static gboolean end(ImpAuthority *authority, const ImpReport *report, GError **error)
+{
+    return imp_journal_ended(((Local *)authority)->ledger, report, error);
+}
+
+static const ImpAuthorityOps local_ops = {start, writing, end};
+
+ImpAuthority *imp_authority_local_new(ImpLedger *ledger)
+{
+    Local *self = g_new0(Local, 1);
+    self->base.ops = &local_ops;
+    self->ledger = ledger;
+    return &self->base;
+}
+
+void imp_authority_local_free(ImpAuthority *authority)
+{
+    g_free(authority);
+}

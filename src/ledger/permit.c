@@ -1,0 +1,393 @@
+/* The authority's state table (docs/ledger.md, section 3): permit, refresh, report. Everything is read inside the
+ * transaction that changes it; nothing is remembered between two calls. */
+#include "ledger/core.h"
+
+#include <string.h>
+
+/* A launch's row. */
+typedef struct {
+    gboolean own;
+    ImpId image;
+    int state;
+    gboolean settled;
+    guint64 start_number;
+    char port[IMP_WIRE_NAME_SIZE], order[IMP_WIRE_NAME_SIZE], person[IMP_WIRE_NAME_SIZE];
+    guint32 n_numbers;
+    ImpNumber numbers[IMP_WIRE_NUMBERS_MAX];
+} Launch;
+
+static gboolean read_launch(ImpLedger *ledger, gint64 station_ref, const ImpId *id, Launch *out)
+{
+    g_auto(ImpRow) row = {0};
+    if (!imp_sql_find(&ledger->sql, &row,
+                      "SELECT own, image, state, settled, start_number, port, work_order, person, numbers "
+                      "FROM launch WHERE id = ?1 AND station = ?2",
+                      "di", id, station_ref))
+        return FALSE;
+    out->own = imp_row_i64(&row, 0) != 0;
+    out->image = imp_row_id(&row, 1);
+    out->state = (int)imp_row_i64(&row, 2);
+    out->settled = imp_row_i64(&row, 3) != 0;
+    out->start_number = (guint64)imp_row_i64(&row, 4);
+    imp_row_copy(&row, 5, out->port, sizeof out->port);
+    imp_row_copy(&row, 6, out->order, sizeof out->order);
+    imp_row_copy(&row, 7, out->person, sizeof out->person);
+    gsize n_bytes;
+    const guint8 *bytes = imp_row_blob(&row, 8, &n_bytes);
+    if (!core_numbers_unpack(bytes, n_bytes, out->numbers, &out->n_numbers)) {
+        if (imp_sql_ok(&ledger->sql))
+            imp_error_set(&ledger->sql.error, IMP_E_LEDGER_CORRUPT, "ledger: a launch has damaged numbers");
+        return FALSE;
+    }
+    return TRUE;
+}
+
+/* ---- guards ---- */
+
+/* May the image run on this station now? 0, or the code that says why not. Asked for permits, for repeated ones, and for
+ * refreshes. */
+static int may_run(const CoreAsker *asker, const ImpLedgerImageStatus *image, gint64 now_us)
+{
+    if (asker->removed)
+        return IMP_E_STATION_UNKNOWN;
+    if (strcmp(asker->account, image->account) != 0 || strcmp(asker->scope, image->scope) != 0)
+        return IMP_E_IMAGE_NOT_RELEASED;
+    if (image->deleted || image->state == IMP_LEDGER_DISABLED)
+        return IMP_E_IMAGE_DISABLED;
+    if (image->state == IMP_LEDGER_PAUSED)
+        return IMP_E_IMAGE_PAUSED;
+    gint64 now_s = now_us / G_USEC_PER_SEC;
+    if (image->limits.has_not_before && now_s < image->limits.not_before_s)
+        return IMP_E_TOO_EARLY;
+    if (image->limits.has_not_after && now_s > image->limits.not_after_s)
+        return IMP_E_TOO_LATE;
+    return 0;
+}
+
+/* Launches that have used up a unit for good. */
+static guint64 used(const ImpLedgerImageStatus *image)
+{
+    guint64 spent = image->limits.count_on == IMP_LEDGER_COUNT_ON_WRITE ? image->spent : 0;
+    return image->passed + image->unknown + spent;
+}
+
+/* Is there room for one more launch? */
+static int has_room(const ImpLedgerImageStatus *image)
+{
+    guint64 allowed = image->limits.units + image->settled;
+    if (image->limits.has_units && used(image) >= allowed)
+        return IMP_E_COUNT_USED_UP;
+    if (image->limits.has_units && used(image) + image->open >= allowed)
+        return IMP_E_COUNT_IN_WORK;
+    guint64 failures = image->spent + image->unknown;
+    if (image->limits.has_max_failures && failures >= image->limits.max_failures + image->more_failures)
+        return IMP_E_FAILURES_USED_UP;
+    return 0;
+}
+
+static void set_counts(ImpAnswer *answer, const ImpLedgerImageStatus *image)
+{
+    answer->has_units = image->limits.has_units;
+    answer->units = image->limits.has_units ? image->limits.units + image->settled : 0;
+    answer->passed = image->passed;
+    answer->unknown = image->unknown;
+    answer->open = image->open;
+    answer->failures = image->spent + image->unknown;
+}
+
+/* ---- permit ---- */
+
+static void refuse(ImpAnswer *answer, ImpAnswerKind kind, int code)
+{
+    answer->kind = kind;
+    answer->code = code;
+}
+
+static gboolean same_want(const Launch *launch, const ImpWant *want)
+{
+    /* A lost launch that was reported before it was asked for has no image. */
+    if (imp_id_is_zero(&launch->image))
+        return TRUE;
+    return launch->own && imp_id_equal(&launch->image, &want->image) &&
+           strcmp(launch->port, want->port) == 0 && strcmp(launch->order, want->order) == 0;
+}
+
+/* Asking twice is asking once (rule 4). */
+static void permit_again(ImpLedger *ledger, const CoreAsker *asker, const ImpWant *want, const Launch *launch,
+                         ImpAnswer *answer)
+{
+    ImpLedgerImageStatus image = {0};
+    if (core_image_read(ledger, &launch->image, &image))
+        set_counts(answer, &image);
+    if (!same_want(launch, want)) {
+        refuse(answer, IMP_ANSWER_REFUSED, IMP_E_LAUNCH_DIFFERS);
+        core_alarm(ledger, IMP_ALARM_LAUNCH_DIFFERS, &asker->id, &want->launch, &want->image,
+                   "the launch is known with another image, port or order");
+        return;
+    }
+    if (launch->state != CORE_OPEN) {
+        refuse(answer, IMP_ANSWER_ENDED, IMP_E_LAUNCH_ENDED);
+        answer->result = (ImpResult)launch->state;
+        return;
+    }
+    int code = may_run(asker, &image, core_now(ledger));
+    /* What an earlier life was given, this one must not use: it will find it in the list of open launches. */
+    if (code == 0 && launch->start_number != asker->start_number)
+        code = IMP_E_WITHDRAWN;
+    if (code != 0) {
+        refuse(answer, IMP_ANSWER_WITHDRAWN, code);
+        return;
+    }
+    answer->kind = IMP_ANSWER_GRANTED;
+    answer->n_numbers = launch->n_numbers;
+    memcpy(answer->numbers, launch->numbers, sizeof answer->numbers);
+}
+
+static void add_launch(ImpLedger *ledger, const CoreAsker *asker, const ImpWant *want, int phase, guint64 seq,
+                       const ImpAnswer *answer)
+{
+    gsize n_bytes;
+    g_autofree guint8 *numbers = core_numbers_pack(answer->numbers, answer->n_numbers, &n_bytes);
+    imp_sql_run(
+        &ledger->sql,
+        "INSERT INTO launch (id, station, own, image, state, phase, seq, start_number, granted_us, port, "
+        "work_order, person, numbers) "
+        "VALUES (?1, ?2, 1, ?3, " SQL_OPEN ", ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "didiiiitttb", &want->launch, asker->ref, &want->image, (gint64)phase, (gint64)seq,
+        (gint64)asker->start_number, core_now(ledger), want->port, want->order, want->person, numbers,
+        n_bytes);
+    imp_sql_run(&ledger->sql, "UPDATE image SET open = open + 1 WHERE id = ?1", "d", &want->image);
+}
+
+static void permit_new(ImpLedger *ledger, const CoreAsker *asker, const ImpWant *want, int phase,
+                       ImpAnswer *answer, gboolean *out_new)
+{
+    ImpLedgerImageStatus image;
+    if (!core_image_read(ledger, &want->image, &image)) {
+        refuse(answer, IMP_ANSWER_REFUSED, IMP_E_IMAGE_UNKNOWN);
+        return;
+    }
+    int code = may_run(asker, &image, core_now(ledger));
+    /* Another account's image does not exist for this station, and its counts are not told. */
+    if (strcmp(asker->account, image.account) != 0) {
+        refuse(answer, IMP_ANSWER_REFUSED, IMP_E_IMAGE_UNKNOWN);
+        return;
+    }
+    if (code == 0)
+        code = has_room(&image);
+    if (code == 0)
+        code = core_numbers_take(ledger, &want->image, asker->ref, &want->launch, answer->numbers,
+                                 &answer->n_numbers);
+    if (code != 0) {
+        set_counts(answer, &image);
+        refuse(answer, IMP_ANSWER_REFUSED, code);
+        return;
+    }
+    answer->kind = IMP_ANSWER_GRANTED;
+    guint64 seq = phase == CORE_HELD ? 0 : core_next_seq(ledger, TRUE);
+    add_launch(ledger, asker, want, phase, seq, answer);
+    image.open++;
+    set_counts(answer, &image);
+    *out_new = TRUE;
+}
+
+void core_permit(ImpLedger *ledger, const CoreAsker *asker, const ImpWant *want, int phase, ImpAnswer *answer,
+                 gboolean *out_new)
+{
+    memset(answer, 0, sizeof *answer);
+    answer->launch = want->launch;
+    answer->ask = want->ask;
+    gboolean is_new = FALSE;
+    Launch launch;
+    if (read_launch(ledger, asker->ref, &want->launch, &launch))
+        permit_again(ledger, asker, want, &launch, answer);
+    else
+        permit_new(ledger, asker, want, phase, answer, &is_new);
+    if (out_new != NULL)
+        *out_new = is_new;
+}
+
+/* ---- refresh ---- */
+
+void core_refresh(ImpLedger *ledger, const CoreAsker *asker, const ImpRefresh *refresh, ImpAnswer *answer)
+{
+    memset(answer, 0, sizeof *answer);
+    answer->launch = refresh->launch;
+    answer->ask = refresh->ask;
+    Launch launch;
+    if (!read_launch(ledger, asker->ref, &refresh->launch, &launch) || launch.state != CORE_OPEN) {
+        refuse(answer, IMP_ANSWER_WITHDRAWN, IMP_E_LAUNCH_ENDED);
+        return;
+    }
+    ImpLedgerImageStatus image;
+    int code = core_image_read(ledger, &launch.image, &image) ? may_run(asker, &image, core_now(ledger))
+                                                              : IMP_E_IMAGE_UNKNOWN;
+    if (code == 0 && launch.start_number != asker->start_number)
+        code = IMP_E_WITHDRAWN;
+    if (code != 0)
+        refuse(answer, IMP_ANSWER_WITHDRAWN, code);
+    else
+        answer->kind = IMP_ANSWER_FRESH;
+}
+
+/* ---- report ---- */
+
+static void count_end(ImpLedger *ledger, const ImpId *image, gboolean was_open, ImpResult result)
+{
+    /* One row's arithmetic instead of six statements. */
+    imp_sql_run(&ledger->sql,
+                "UPDATE image SET open = open - ?1, passed = passed + (?2 = 2), failed = failed + (?2 = 3), "
+                "spent = spent + (?2 = 4), unknown = unknown + (?2 = 5), lost = lost + (?2 = 6), "
+                "returned = returned + (?2 = 7) WHERE id = ?3",
+                "iid", (gint64)was_open, (gint64)result, image);
+    G_STATIC_ASSERT(IMP_RESULT_PASSED == 2 && IMP_RESULT_FAILED == 3 && IMP_RESULT_SPENT == 4);
+    G_STATIC_ASSERT(IMP_RESULT_UNKNOWN == 5 && IMP_RESULT_LOST == 6 && IMP_RESULT_RETURNED == 7);
+}
+
+static int number_state(ImpResult result, gboolean may_free)
+{
+    switch (result) {
+    case IMP_RESULT_PASSED:
+        return CORE_USED;
+    case IMP_RESULT_FAILED:
+    case IMP_RESULT_RETURNED:
+        return may_free ? CORE_FREE : CORE_SPENT;
+    case IMP_RESULT_SPENT:
+    case IMP_RESULT_UNKNOWN:
+    case IMP_RESULT_LOST:
+        return CORE_SPENT;
+    }
+    g_assert_not_reached();
+}
+
+gboolean core_is_rework(ImpLedger *ledger, const ImpReport *report)
+{
+    return report->n_uid > 0 && imp_sql_value(&ledger->sql,
+                                              "SELECT EXISTS (SELECT 1 FROM record WHERE image = ?1 "
+                                              "AND uid = ?2 AND result = 2 AND conflict = 0)",
+                                              "db", &report->image, report->uid, (gsize)report->n_uid) != 0;
+}
+
+static void keep_record(ImpLedger *ledger, const CoreAsker *asker, const ImpReport *report, CoreRecord record)
+{
+    record.station_ref = asker->ref;
+    record.own = TRUE;
+    record.rework = core_is_rework(ledger, report);
+    core_record_add(ledger, &record, report);
+    /* What the hello of a later start is compared with. */
+    if (asker->ref != 0)
+        imp_sql_run(&ledger->sql, "UPDATE station SET max_seq = ?1 WHERE ref = ?2 AND max_seq < ?1", "ii",
+                    (gint64)report->seq, asker->ref);
+}
+
+static gboolean numbers_differ(const Launch *launch, const ImpReport *report)
+{
+    if (report->result == IMP_RESULT_LOST || report->result == IMP_RESULT_RETURNED)
+        return FALSE; /* it may not know them */
+    if (launch->n_numbers != report->n_numbers)
+        return TRUE;
+    for (guint32 i = 0; i < report->n_numbers; i++)
+        if (strcmp(launch->numbers[i].pool, report->numbers[i].pool) != 0 ||
+            launch->numbers[i].number != report->numbers[i].number)
+            return TRUE;
+    return FALSE;
+}
+
+/* What a launch that its journal may not hold cannot know is taken from the permit. */
+static void fill_report(ImpReport *report, const Launch *launch)
+{
+    if (report->result != IMP_RESULT_LOST && report->result != IMP_RESULT_RETURNED)
+        return;
+    g_strlcpy(report->port, launch->port, sizeof report->port);
+    g_strlcpy(report->order, launch->order, sizeof report->order);
+    if (report->person[0] == '\0')
+        g_strlcpy(report->person, launch->person, sizeof report->person);
+    report->n_numbers = launch->n_numbers;
+    memcpy(report->numbers, launch->numbers, sizeof report->numbers);
+}
+
+/* The first report of an open launch. The image is the permit's. */
+static void end_open(ImpLedger *ledger, const CoreAsker *asker, const Launch *launch, const ImpReport *comes)
+{
+    g_autofree ImpReport *report = g_memdup2(comes, sizeof *comes);
+    if (!imp_id_is_zero(&comes->image) && !imp_id_equal(&comes->image, &launch->image))
+        core_alarm(ledger, IMP_ALARM_LAUNCH_DIFFERS, &asker->id, &comes->launch, &comes->image,
+                   "the report names another image than the permit");
+    report->image = launch->image;
+    if (numbers_differ(launch, comes))
+        core_alarm(ledger, IMP_ALARM_NUMBERS_DIFFER, &asker->id, &comes->launch, &launch->image,
+                   "the report names other numbers than were given");
+    fill_report(report, launch);
+    ImpLedgerImageStatus image = {0};
+    (void)core_image_read(ledger, &launch->image, &image);
+    imp_sql_run(&ledger->sql, "UPDATE launch SET state = ?1 WHERE id = ?2 AND station = ?3", "idi",
+                (gint64)report->result, &report->launch, asker->ref);
+    count_end(ledger, &launch->image, TRUE, report->result);
+    /* Rule 10: back only from the life that was given them; and never after the owner settled (rule 1). */
+    gboolean may_free = !launch->settled && report->start_number == launch->start_number;
+    core_numbers_set(ledger, image.account, asker->ref, &report->launch, launch->numbers, launch->n_numbers,
+                     number_state(report->result, may_free));
+    keep_record(ledger, asker, report, (CoreRecord){.after_settlement = launch->settled});
+}
+
+/* A launch that was never permitted here: given up before its request arrived; or the cloud was restored. It is ended all
+ * the same, so that a request that comes later is not granted. */
+static void end_unknown(ImpLedger *ledger, const CoreAsker *asker, const ImpReport *comes)
+{
+    g_autofree ImpReport *report = g_memdup2(comes, sizeof *comes);
+    ImpLedgerImageStatus image;
+    if (core_image_read(ledger, &comes->image, &image) && strcmp(image.account, asker->account) != 0)
+        report->image = (ImpId){0}; /* neither counts nor log of another account */
+    gsize n_bytes;
+    g_autofree guint8 *numbers = core_numbers_pack(report->numbers, report->n_numbers, &n_bytes);
+    imp_sql_run(
+        &ledger->sql,
+        "INSERT INTO launch (id, station, own, image, state, phase, seq, start_number, granted_us, port, "
+        "work_order, person, numbers) VALUES (?1, ?2, 1, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "didiiiitttb", &report->launch, asker->ref, &report->image, (gint64)report->result, (gint64)CORE_HELD,
+        (gint64)report->start_number, core_now(ledger), report->port, report->order, report->person, numbers,
+        n_bytes);
+    count_end(ledger, &report->image, FALSE, report->result);
+    if (report->result != IMP_RESULT_RETURNED && report->result != IMP_RESULT_LOST)
+        core_alarm(ledger, IMP_ALARM_NOT_ASKED, &asker->id, &report->launch, &comes->image,
+                   "a launch was reported that was never permitted");
+    /* Its numbers, if it had any, are no longer free for others, whatever came of it. */
+    int state = report->result == IMP_RESULT_PASSED ? CORE_USED : CORE_SPENT;
+    if (!core_numbers_claim(ledger, asker->account, asker->ref, &report->launch, report->numbers,
+                            report->n_numbers, state))
+        core_alarm(ledger, IMP_ALARM_NUMBERS_DIFFER, &asker->id, &report->launch, &comes->image,
+                   "a launch that was never permitted names a number of another one");
+    keep_record(ledger, asker, report, (CoreRecord){0});
+}
+
+static void report_again(ImpLedger *ledger, const CoreAsker *asker, const ImpReport *report,
+                         ImpAnswer *answer)
+{
+    if (core_record_same(ledger, asker->ref, report, FALSE)) {
+        answer->kind = IMP_ANSWER_CONFIRMED;
+        return;
+    }
+    answer->kind = IMP_ANSWER_CONFLICT;
+    if (core_record_same(ledger, asker->ref, report, TRUE))
+        return; /* kept before */
+    core_alarm(ledger, IMP_ALARM_REPORT_CONFLICT, &asker->id, &report->launch, &report->image,
+               "another report of this launch stands");
+    keep_record(ledger, asker, report, (CoreRecord){.conflict = TRUE});
+}
+
+void core_report(ImpLedger *ledger, const CoreAsker *asker, const ImpReport *report, ImpAnswer *answer)
+{
+    memset(answer, 0, sizeof *answer);
+    answer->kind = IMP_ANSWER_CONFIRMED;
+    answer->launch = report->launch;
+    Launch launch;
+    gboolean known = read_launch(ledger, asker->ref, &report->launch, &launch);
+    if (known && launch.state == CORE_OPEN)
+        end_open(ledger, asker, &launch, report);
+    else if (known)
+        report_again(ledger, asker, report, answer);
+    else if (asker->removed)
+        refuse(answer, IMP_ANSWER_REFUSED, IMP_E_STATION_UNKNOWN);
+    else
+        end_unknown(ledger, asker, report);
+}
