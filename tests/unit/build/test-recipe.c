@@ -258,7 +258,7 @@ static void test_no_file(void)
 {
     g_autoptr(GError) error = NULL;
     g_assert_null(imp_build_recipe("nothing.yaml", &error));
-    g_assert_error(error, IMP_ERROR, IMP_E_IO);
+    g_assert_error(error, IMP_ERROR, IMP_E_NOT_FOUND);
 }
 
 int main(int argc, char **argv)
