@@ -1,0 +1,207 @@
+#include "station/vault.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define GRANT_MAX 65536
+
+struct ImpVault {
+    char *folder, *granted_folder, *authors_path, *tls_path;
+    ImpKey *tls, *sealing;
+    ImpKeyRing *image_keys, *authors;
+};
+
+/* The pair of that file, made if it is not there yet. */
+static ImpKey *load_or_make(const char *path, GError **error)
+{
+    if (g_file_test(path, G_FILE_TEST_EXISTS))
+        return imp_key_load(path, error);
+    g_autoptr(ImpKey) key = imp_key_generate(error);
+    if (key == NULL || !imp_key_save_private(key, path, error))
+        return NULL;
+    return g_steal_pointer(&key);
+}
+
+static gboolean make_folder(const char *path, GError **error)
+{
+    if (g_mkdir_with_parents(path, 0700) == 0)
+        return TRUE;
+    imp_error_set(error, IMP_E_IO, "%s: %s", path, g_strerror(errno));
+    return FALSE;
+}
+
+static void load_grant(ImpVault *vault, const char *name)
+{
+    g_autofree char *path = g_build_filename(vault->granted_folder, name, NULL);
+    g_autoptr(GError) error = NULL;
+    char *bytes = NULL;
+    gsize n_bytes = 0;
+    if (!g_file_get_contents(path, &bytes, &n_bytes, &error)) {
+        g_warning("granted key not read: %s", error->message);
+        return;
+    }
+    g_autoptr(GBytes) grant = g_bytes_new_take(bytes, n_bytes);
+    g_autoptr(ImpKey) key = imp_key_grant_open(grant, vault->sealing, &error);
+    if (key == NULL || !imp_keyring_add(vault->image_keys, "granted", key, &error))
+        g_warning("granted key not opened: %s: %s", path, error->message);
+}
+
+static gboolean load_grants(ImpVault *vault, GError **error)
+{
+    g_autoptr(GError) own = NULL;
+    g_autoptr(GDir) dir = g_dir_open(vault->granted_folder, 0, &own);
+    if (dir == NULL) {
+        imp_error_set(error, IMP_E_IO, "%s", own->message);
+        return FALSE;
+    }
+    for (const char *name; (name = g_dir_read_name(dir)) != NULL;)
+        if (g_str_has_suffix(name, ".grant"))
+            load_grant(vault, name);
+    return TRUE;
+}
+
+ImpVault *imp_vault_open(const char *folder, GError **error)
+{
+    g_autoptr(ImpVault) vault = g_new0(ImpVault, 1);
+    vault->folder = g_strdup(folder);
+    vault->granted_folder = g_build_filename(folder, "granted", NULL);
+    vault->authors_path = g_build_filename(folder, "authors.json", NULL);
+    vault->tls_path = g_build_filename(folder, "tls.key", NULL);
+    g_autofree char *sealing_path = g_build_filename(folder, "sealing.key", NULL);
+    vault->image_keys = imp_keyring_new();
+    if (!make_folder(vault->granted_folder, error) ||
+        (vault->tls = load_or_make(vault->tls_path, error)) == NULL ||
+        (vault->sealing = load_or_make(sealing_path, error)) == NULL || !load_grants(vault, error))
+        return NULL;
+    if (!g_file_test(vault->authors_path, G_FILE_TEST_EXISTS))
+        vault->authors = imp_keyring_new();
+    else if ((vault->authors = imp_trust_load(vault->authors_path, error)) == NULL)
+        return NULL;
+    return g_steal_pointer(&vault);
+}
+
+void imp_vault_free(ImpVault *vault)
+{
+    if (vault == NULL)
+        return;
+    if (vault->tls != NULL)
+        imp_key_unref(vault->tls);
+    if (vault->sealing != NULL)
+        imp_key_unref(vault->sealing);
+    if (vault->image_keys != NULL)
+        imp_keyring_free(vault->image_keys);
+    if (vault->authors != NULL)
+        imp_keyring_free(vault->authors);
+    g_free(vault->folder);
+    g_free(vault->granted_folder);
+    g_free(vault->authors_path);
+    g_free(vault->tls_path);
+    g_free(vault);
+}
+
+const ImpKeyRing *imp_vault_image_keys(const ImpVault *vault)
+{
+    return vault->image_keys;
+}
+
+const ImpKeyRing *imp_vault_authors(const ImpVault *vault)
+{
+    return vault->authors;
+}
+
+const ImpKey *imp_vault_sealing_key(const ImpVault *vault)
+{
+    return vault->sealing;
+}
+
+const ImpKey *imp_vault_tls_key(const ImpVault *vault)
+{
+    return vault->tls;
+}
+
+const char *imp_vault_tls_key_path(const ImpVault *vault)
+{
+    return vault->tls_path;
+}
+
+static char *grant_path(const ImpVault *vault, const ImpKeyId *id)
+{
+    char text[IMP_KEY_ID_TEXT_SIZE];
+    return g_strdup_printf("%s/%s.grant", vault->granted_folder, imp_key_id_text(id, text));
+}
+
+gboolean imp_vault_grant(ImpVault *vault, GBytes *grant, ImpKeyId *out_id, GError **error)
+{
+    if (g_bytes_get_size(grant) > GRANT_MAX) {
+        imp_error_set(error, IMP_E_LIMIT, "a granted key has at most %d bytes", GRANT_MAX);
+        return FALSE;
+    }
+    g_autoptr(ImpKey) key = imp_key_grant_open(grant, vault->sealing, error);
+    if (key == NULL)
+        return FALSE;
+    g_autofree char *path = grant_path(vault, imp_key_id(key));
+    g_autoptr(GError) own = NULL;
+    if (!g_file_set_contents_full(path, g_bytes_get_data(grant, NULL), (gssize)g_bytes_get_size(grant),
+                                  G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0600, &own)) {
+        imp_error_set(error, IMP_E_IO, "%s", own->message);
+        return FALSE;
+    }
+    if (!imp_keyring_add(vault->image_keys, "granted", key, error))
+        return FALSE;
+    *out_id = *imp_key_id(key);
+    return TRUE;
+}
+
+gboolean imp_vault_revoke(ImpVault *vault, const ImpKeyId *id, GError **error)
+{
+    g_autofree char *path = grant_path(vault, id);
+    gboolean had_file = unlink(path) == 0;
+    int saved = errno;
+    gboolean had_key = imp_keyring_remove(vault->image_keys, id);
+    if (!had_file && saved != ENOENT) {
+        imp_error_set(error, IMP_E_IO, "%s: %s: the key is gone from memory but not from the disk", path,
+                      g_strerror(saved));
+        return FALSE;
+    }
+    if (!had_file && !had_key) {
+        char text[IMP_KEY_ID_TEXT_SIZE];
+        imp_error_set(error, IMP_E_NOT_FOUND, "no image key %s was granted to this station",
+                      imp_key_id_text(id, text));
+        return FALSE;
+    }
+    int fd = open(vault->granted_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    gboolean durable = fd >= 0 && fsync(fd) == 0;
+    saved = errno;
+    if (fd >= 0)
+        close(fd);
+    if (!durable)
+        imp_error_set(error, IMP_E_IO, "%s: %s", vault->granted_folder, g_strerror(saved));
+    return durable;
+}
+
+gboolean imp_vault_trust(ImpVault *vault, const char *name, const char *public_pem, ImpKeyId *out_id,
+                         GError **error)
+{
+    g_autoptr(ImpKey) key = imp_key_from_public_pem(public_pem, error);
+    if (key == NULL || !imp_keyring_add(vault->authors, name, key, error))
+        return FALSE;
+    if (!imp_trust_save(vault->authors, vault->authors_path, error)) {
+        (void)imp_keyring_remove(vault->authors, imp_key_id(key));
+        return FALSE;
+    }
+    *out_id = *imp_key_id(key);
+    return TRUE;
+}
+
+gboolean imp_vault_distrust(ImpVault *vault, const ImpKeyId *id, GError **error)
+{
+    if (!imp_keyring_remove(vault->authors, id)) {
+        char text[IMP_KEY_ID_TEXT_SIZE];
+        imp_error_set(error, IMP_E_NOT_FOUND, "no author %s is trusted by this station",
+                      imp_key_id_text(id, text));
+        return FALSE;
+    }
+    return imp_trust_save(vault->authors, vault->authors_path, error);
+}
