@@ -65,7 +65,7 @@ typedef struct ImpYaml ImpYaml;
 ImpYaml *imp_yaml_parse(const char *text, gsize n_bytes, const char *file,
                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The same with the bytes of a file. Also IMP_E_IO. */
+/* The same with the bytes of a file. Also IMP_E_NOT_FOUND, IMP_E_IO. */
 ImpYaml *imp_yaml_load(const char *path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 void imp_yaml_free(ImpYaml *yaml);

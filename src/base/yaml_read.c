@@ -10,7 +10,8 @@ ImpYaml *imp_yaml_load(const char *path, GError **error)
 {
     FILE *file = fopen(path, "rbe");
     if (file == NULL) {
-        imp_error_set(error, IMP_E_IO, "cannot read %s: %s", path, g_strerror(errno));
+        imp_error_set(error, errno == ENOENT ? IMP_E_NOT_FOUND : IMP_E_IO, "cannot read %s: %s", path,
+                      g_strerror(errno));
         return NULL;
     }
     /* One byte more than allowed, so that the parser sees that it is too long. */

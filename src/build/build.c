@@ -174,6 +174,8 @@ static void add_data(Builder *b, guint source)
     GError *error = NULL;
     char *bytes = NULL;
     gsize n = 0;
+    if (data->file == NULL || data->format == 0)
+        return;
     gboolean ok = read_file(b, data->file, &bytes, &n, &error);
     if (ok) {
         add_input(b, data->file, bytes, n);

@@ -105,7 +105,8 @@ static void read_source(ImpYaml *yaml, const ImpYamlNode *key, const ImpYamlNode
     if (imp_yaml_address_range(yaml, within, &data.within_first, &data.within_last))
         data.within_node = within;
     imp_yaml_map_end(&m);
-    if (named && data.file != NULL && data.format != 0)
+    /* Also one with a fault is kept: otherwise each step that names it would be one more. */
+    if (named)
         g_array_append_val(recipe->data, data);
 }
 

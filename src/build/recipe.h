@@ -22,8 +22,8 @@ typedef struct {
     const char *name;
     const ImpYamlNode *node; /* the key */
     const ImpYamlNode *file_node;
-    const char *file;
-    ImpDataFormat format;
+    const char *file; /* NULL because of a fault */
+    ImpDataFormat format; /* 0 because of a fault */
     guint64 at; /* binary */
     const ImpYamlNode *within_node; /* NULL: anywhere */
     guint64 within_first, within_last;

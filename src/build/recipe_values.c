@@ -203,8 +203,9 @@ static void read_pool_value(ImpYamlMap *m, ImpYaml *yaml, const ImpRecipe *recip
     value->pool = read_pool_id(yaml, pool, recipe);
     const ImpYamlNode *text = imp_yaml_get(m, "text"), *decimal = imp_yaml_get(m, "decimal"),
                       *binary = imp_yaml_get(m, "binary"), *order = imp_yaml_get(m, "order");
+    gboolean other = imp_yaml_get(m, "eui48") != NULL;
     imp_yaml_refuse(m, "eui48", IMP_E_RECIPE_UNSUPPORTED);
-    if ((text != NULL) + (decimal != NULL) + (binary != NULL) != 1)
+    if (!other && (text != NULL) + (decimal != NULL) + (binary != NULL) != 1)
         imp_yaml_fault(yaml, value->node, IMP_E_SCHEMA,
                        "a value from a pool needs exactly one of: text, decimal, binary");
     else if (text != NULL)

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/json.h"
 #include "image/clear_codec.h"
 #include "image/envelope.h"
 
@@ -362,6 +363,34 @@ GBytes *fixture_with_manifest(GBytes *file, const char *manifest, const ImpKey *
         envelope = sealed;
     }
     return fixture_rebuild(file, NULL, envelope);
+}
+
+static void set_digest(json_t *object, const char *name, const guint8 *bytes, gsize n_bytes)
+{
+    g_autofree char *sum = g_compute_checksum_for_data(G_CHECKSUM_SHA256, bytes, n_bytes);
+    json_object_set_new(object, name, json_string(sum));
+}
+
+GBytes *fixture_forge(GBytes *file, const char *manifest, const ImpKey *signer, const Keys *keys)
+{
+    json_auto_t *json = json_loads(manifest, JSON_REJECT_DUPLICATES, NULL);
+    g_assert_nonnull(json);
+    g_autoptr(GBytes) forged = g_bytes_ref(file);
+    for (int i = 0; i < 200; i++) {
+        g_autoptr(ImpClear) clear = read_clear(forged);
+        const guint8 *head = g_bytes_get_data(forged, NULL);
+        json_object_set_new(json, "file_bytes", json_integer((json_int_t)clear->file_bytes));
+        set_digest(json, "fixed_sha256", head, IMP_IMAGE_FIXED_BYTES);
+        set_digest(json, "clear_sha256", head + IMP_IMAGE_FIXED_BYTES, clear->clear_bytes);
+        g_autofree char *text = imp_json_text(json);
+        GBytes *next = fixture_with_manifest(file, text, signer, keys);
+        gboolean fits = g_bytes_get_size(next) == clear->file_bytes;
+        g_bytes_unref(forged);
+        forged = next;
+        if (fits)
+            return g_steal_pointer(&forged);
+    }
+    g_assert_not_reached();
 }
 
 char *fixture_replace(const char *text, const char *from, const char *to)

@@ -43,6 +43,8 @@ GBytes *fixture_envelope(GBytes *file);
 char *fixture_manifest(GBytes *file, const Keys *keys);
 /* The file with this manifest, signed by signer and sealed as the file was. */
 GBytes *fixture_with_manifest(GBytes *file, const char *manifest, const ImpKey *signer, const Keys *keys);
+/* The same by a forger with the author's key: lengths and digests of the headers in the manifest are made right. */
+GBytes *fixture_forge(GBytes *file, const char *manifest, const ImpKey *signer, const Keys *keys);
 
 /* The one place in text where from stands, replaced. */
 char *fixture_replace(const char *text, const char *from, const char *to);

@@ -1,0 +1,421 @@
+/* imprint key, build, seal, inspect, verify, explain: what authors do, with files only. */
+#include "cli/commands.h"
+#include "cli/file.h"
+#include "cli/print.h"
+#include "cli/recipe.h"
+#include "cli/remote.h"
+#include "image/image.h"
+#include "image/seal.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+
+static const char *option(const ImpCli *cli, ImpOption which)
+{
+    return cli->values[which];
+}
+
+static void set_text(ImpCli *cli, const char *name, const char *text)
+{
+    json_object_set_new(cli->result, name, json_string(text));
+}
+
+gboolean imp_command_key_new(ImpCli *cli, GError **error)
+{
+    const char *purpose = cli->arguments[0], *name = cli->arguments[1];
+    gboolean image = strcmp(purpose, "image") == 0;
+    if (!image && strcmp(purpose, "author") != 0) {
+        imp_error_set(error, IMP_E_ARGUMENT, "a key is made for an author or for an image, not for '%s'",
+                      purpose);
+        return FALSE;
+    }
+    const char *dir = imp_cli_has(cli, IMP_OPTION_DIR) ? option(cli, IMP_OPTION_DIR) : ".";
+    g_autofree char *secret_name = g_strdup_printf("%s.key", name);
+    g_autofree char *public_name = g_strdup_printf("%s.pub", name);
+    g_autofree char *secret = g_build_filename(dir, secret_name, NULL);
+    g_autofree char *public = g_build_filename(dir, public_name, NULL);
+    g_autoptr(ImpKey) key = imp_key_generate(error);
+    if (key == NULL || !imp_key_save_private(key, secret, error))
+        return FALSE;
+    if (!imp_key_save_public(key, public, error)) {
+        (void)g_unlink(secret); /* half a pair helps nobody; the file was made just now */
+        return FALSE;
+    }
+    char id[IMP_KEY_ID_TEXT_SIZE];
+    imp_key_id_text(imp_key_id(key), id);
+    set_text(cli, "id", id);
+    set_text(cli, "private", secret);
+    set_text(cli, "public", public);
+    if (!cli->json)
+        fprintf(cli->env->out, "%s key %s\n  %s  keep it secret: %s\n  %s  give it to %s\n",
+                image ? "image" : "author", id, secret,
+                image ? "whoever has it reads the firmware" : "whoever has it makes images in your name",
+                public, image ? "whoever seals images" : "the stations that shall run your images");
+    return TRUE;
+}
+
+gboolean imp_command_key_show(ImpCli *cli, GError **error)
+{
+    g_autoptr(ImpKey) key = imp_key_load(cli->arguments[0], error);
+    if (key == NULL)
+        return FALSE;
+    char id[IMP_KEY_ID_TEXT_SIZE];
+    imp_key_id_text(imp_key_id(key), id);
+    g_autofree char *pem = imp_key_public_pem(key);
+    set_text(cli, "id", id);
+    json_object_set_new(cli->result, "private", json_boolean(imp_key_has_private(key)));
+    set_text(cli, "public_key", pem);
+    if (!cli->json)
+        fprintf(cli->env->out, "%s  %s\n%s", id,
+                imp_key_has_private(key) ? "private and public half" : "public half", pem);
+    return TRUE;
+}
+
+/* The station's sealing key: from --to, or from the station itself. */
+static ImpKey *sealing_key(ImpCli *cli, ImpHttpClient *client, GError **error)
+{
+    if (client == NULL)
+        return imp_key_load(option(cli, IMP_OPTION_TO), error);
+    json_t *keys = imp_http_call_json(client, "GET", "/v1/keys", NULL, error);
+    if (keys == NULL)
+        return NULL;
+    const char *pem = json_string_value(json_object_get(json_object_get(keys, "sealing"), "public_key"));
+    ImpKey *key = imp_key_from_public_pem(pem != NULL ? pem : "", error);
+    json_decref(keys);
+    return key;
+}
+
+/* A person compares the fingerprints, or --fingerprint does. */
+static gboolean confirm_station(ImpCli *cli, const char *found, GError **error)
+{
+    const char *expected = option(cli, IMP_OPTION_FINGERPRINT);
+    if (expected != NULL && g_ascii_strcasecmp(expected, found) != 0) {
+        imp_error_set(error, IMP_E_ARGUMENT,
+                      "the station's sealing key is another one\n  expected %s\n  found    %s", expected,
+                      found);
+        return FALSE;
+    }
+    if (expected != NULL)
+        return TRUE;
+    g_autofree char *question = g_strdup_printf(
+        "Sealing key of the station: %s\nDoes the station itself show the same (imprint station keys)?",
+        found);
+    if (imp_cli_confirm(cli, question))
+        return TRUE;
+    imp_error_set(error, IMP_E_CANCELLED, "not granted: the fingerprint was not confirmed");
+    return FALSE;
+}
+
+gboolean imp_command_key_grant(ImpCli *cli, GError **error)
+{
+    gboolean direct = imp_cli_has(cli, IMP_OPTION_SOCKET);
+    if (direct == imp_cli_has(cli, IMP_OPTION_TO) || direct == imp_cli_has(cli, IMP_OPTION_OUTPUT)) {
+        imp_error_set(error, IMP_E_ARGUMENT, "say either --to FILE -o GRANT, or --socket PATH");
+        return FALSE;
+    }
+    g_autoptr(ImpKey) image_key = imp_key_load(cli->arguments[0], error);
+    if (image_key == NULL)
+        return FALSE;
+    g_autoptr(ImpHttpClient) client = direct ? imp_remote_station(cli, error) : NULL;
+    if (direct && client == NULL)
+        return FALSE;
+    g_autoptr(ImpKey) station = sealing_key(cli, client, error);
+    if (station == NULL)
+        return FALSE;
+    char fingerprint[IMP_KEY_ID_TEXT_SIZE], id[IMP_KEY_ID_TEXT_SIZE];
+    imp_key_id_text(imp_key_id(station), fingerprint);
+    if (!confirm_station(cli, fingerprint, error))
+        return FALSE;
+    g_autoptr(GBytes) grant = imp_key_grant_seal(image_key, station, error);
+    if (grant == NULL)
+        return FALSE;
+    gsize n_bytes;
+    const void *bytes = g_bytes_get_data(grant, &n_bytes);
+    if (direct) {
+        json_t *answer = imp_remote_send(client, "POST", "/v1/keys", grant, error);
+        if (answer == NULL)
+            return FALSE;
+        json_decref(answer);
+    } else if (!imp_file_write(option(cli, IMP_OPTION_OUTPUT), bytes, n_bytes, 0644, error)) {
+        return FALSE;
+    }
+    set_text(cli, "image_key", imp_key_id_text(imp_key_id(image_key), id));
+    set_text(cli, "station_key", fingerprint);
+    if (!cli->json)
+        fprintf(cli->env->out, "image key %s granted to the station with sealing key %s%s%s\n", id,
+                fingerprint, direct ? "" : "\n  load it there: imprint station keys add ",
+                direct ? "" : option(cli, IMP_OPTION_OUTPUT));
+    return TRUE;
+}
+
+gboolean imp_command_build(ImpCli *cli, GError **error)
+{
+    const char *path;
+    if (!imp_cli_require(cli, IMP_OPTION_OUTPUT, &path, error))
+        return FALSE;
+    g_autoptr(ImpObject) object = imp_recipe_object(cli->arguments[0], NULL, NULL, error);
+    if (object == NULL || !imp_object_save(object, path, error))
+        return FALSE;
+    const ImpContent *content = object->content;
+    guint64 size_bytes = 0;
+    for (gsize i = 0; i < content->n_segments; i++)
+        size_bytes += g_bytes_get_size(content->segments[i].bytes);
+    g_autofree char *digest = imp_hex_encode(object->content_sha256, IMP_SHA256_BYTES);
+    g_autofree char *provenance = imp_hex_encode(object->provenance_sha256, IMP_SHA256_BYTES);
+    g_autofree char *size = imp_print_size(size_bytes);
+    set_text(cli, "object", path);
+    set_text(cli, "name", content->name);
+    set_text(cli, "version", content->version);
+    set_text(cli, "device", content->device->name);
+    set_text(cli, "content_sha256", digest);
+    set_text(cli, "provenance_sha256", provenance);
+    json_object_set_new(cli->result, "bytes", json_integer((json_int_t)size_bytes));
+    if (!cli->json)
+        fprintf(cli->env->out, "%s: %s%s%s for %s, %s in %" G_GSIZE_FORMAT " segments\n  content  %s\n", path,
+                content->name, content->version[0] != '\0' ? " " : "", content->version,
+                content->device->name, size, content->n_segments, digest);
+    return TRUE;
+}
+
+/* Everything that sealing needs; done frees it. */
+typedef struct {
+    ImpKey *author, *image_key;
+    ImpSealTerms terms;
+} Seal;
+
+static void seal_done(Seal *seal)
+{
+    imp_key_unref(seal->author);
+    imp_key_unref(seal->image_key);
+    imp_seal_terms_done(&seal->terms);
+}
+
+static gboolean load_keys(ImpCli *cli, Seal *seal, GError **error)
+{
+    const char *author;
+    if (!imp_cli_require(cli, IMP_OPTION_AUTHOR_KEY, &author, error))
+        return FALSE;
+    seal->author = imp_key_load(author, error);
+    if (seal->author == NULL)
+        return FALSE;
+    if (seal->terms.encrypt_to == NULL)
+        return TRUE;
+    seal->image_key = imp_key_load(seal->terms.encrypt_to, error);
+    return seal->image_key != NULL;
+}
+
+static void tell_sealed(ImpCli *cli, const char *path, const char *statement_path, const ImpSealed *sealed)
+{
+    const ImpClear *clear = sealed->clear;
+    char id[IMP_ID_TEXT_SIZE];
+    imp_id_text(&clear->id, id);
+    set_text(cli, "image", path);
+    set_text(cli, "id", id);
+    set_text(cli, "kind", imp_image_kind_name(clear->kind));
+    json_object_set_new(cli->result, "encrypted", json_boolean(clear->encrypted));
+    json_object_set_new(cli->result, "bytes", json_integer((json_int_t)clear->file_bytes));
+    if (statement_path != NULL)
+        set_text(cli, "statement", statement_path);
+    if (cli->json)
+        return;
+    g_autofree char *size = imp_print_size(clear->file_bytes);
+    fprintf(cli->env->out, "%s: %s %s, %s, %s\n", path, clear->kind == IMP_IMAGE_JOB ? "JOB" : "SAP", id,
+            size, clear->encrypted ? "encrypted" : "not encrypted: an ordinary file that anyone can read");
+    if (statement_path != NULL)
+        fprintf(cli->env->out, "%s: its statement, for the cloud\n", statement_path);
+}
+
+/* "x.imp": "x.statement"; free with g_free. */
+static char *statement_name(const char *path)
+{
+    gsize n = strlen(path);
+    if (g_str_has_suffix(path, ".imp"))
+        n -= 4;
+    return g_strdup_printf("%.*s.statement", (int)n, path);
+}
+
+static gboolean seal_with(ImpCli *cli, Seal *seal, const char *path, GError **error)
+{
+    g_autoptr(ImpObject) object = imp_object_load(cli->arguments[0], error);
+    if (object == NULL || !imp_seal_terms_read(cli, &seal->terms, error) || !load_keys(cli, seal, error))
+        return FALSE;
+    ImpSealOptions options = {.kind = seal->terms.kind,
+                              .restrictions = seal->terms.restrictions,
+                              .author = seal->author,
+                              .image_key = seal->image_key,
+                              .cloud_ca_sha256 =
+                                  seal->terms.kind == IMP_IMAGE_JOB ? seal->terms.cloud_ca_sha256 : NULL,
+                              .factory = seal->terms.kind == IMP_IMAGE_JOB ? seal->terms.factory : NULL,
+                              .random = cli->env->random};
+    g_autoptr(ImpSealed) sealed = imp_image_seal(object, &options, error);
+    if (sealed == NULL)
+        return FALSE;
+    gsize n_bytes;
+    const void *bytes = g_bytes_get_data(sealed->file, &n_bytes);
+    if (!imp_file_write(path, bytes, n_bytes, 0644, error))
+        return FALSE;
+    g_autofree char *statement = sealed->statement != NULL ? statement_name(path) : NULL;
+    if (statement != NULL) {
+        bytes = g_bytes_get_data(sealed->statement, &n_bytes);
+        if (!imp_file_write(statement, bytes, n_bytes, 0644, error))
+            return FALSE;
+    }
+    tell_sealed(cli, path, statement, sealed);
+    return TRUE;
+}
+
+gboolean imp_command_seal(ImpCli *cli, GError **error)
+{
+    const char *path;
+    if (!imp_cli_require(cli, IMP_OPTION_OUTPUT, &path, error))
+        return FALSE;
+    Seal seal = {0};
+    gboolean done = seal_with(cli, &seal, path, error);
+    seal_done(&seal);
+    return done;
+}
+
+/* The keys that --image-key and --author-key name, as rings; NULL where none was given. */
+static gboolean load_rings(ImpCli *cli, ImpKeyRing **out_image_keys, ImpKeyRing **out_authors, GError **error)
+{
+    static const ImpOption options[2] = {IMP_OPTION_IMAGE_KEY, IMP_OPTION_AUTHOR_KEY};
+    ImpKeyRing *rings[2] = {NULL, NULL};
+    for (int i = 0; i < 2; i++) {
+        const char *path = option(cli, options[i]);
+        if (path == NULL)
+            continue;
+        rings[i] = imp_keyring_new();
+        g_autoptr(ImpKey) key = imp_key_load(path, error);
+        if (key == NULL || !imp_keyring_add(rings[i], "", key, error)) {
+            imp_keyring_free(rings[0]);
+            imp_keyring_free(rings[1]);
+            return FALSE;
+        }
+    }
+    *out_image_keys = rings[0];
+    *out_authors = rings[1];
+    return TRUE;
+}
+
+static gboolean is_object(GBytes *file)
+{
+    gsize n_bytes;
+    const void *bytes = g_bytes_get_data(file, &n_bytes);
+    return n_bytes >= 8 && memcmp(bytes, IMP_OBJECT_MAGIC, 8) == 0;
+}
+
+static gboolean inspect_object(ImpCli *cli, GBytes *file, GError **error)
+{
+    g_autoptr(ImpObject) object = imp_object_decode(file, error);
+    if (object == NULL)
+        return FALSE;
+    const ImpContent *content = object->content;
+    g_autofree char *digest = imp_hex_encode(object->content_sha256, IMP_SHA256_BYTES);
+    g_autofree char *provenance = imp_hex_encode(object->provenance_sha256, IMP_SHA256_BYTES);
+    set_text(cli, "kind", "object");
+    set_text(cli, "name", content->name);
+    set_text(cli, "version", content->version);
+    set_text(cli, "device", content->device->name);
+    set_text(cli, "content_sha256", digest);
+    set_text(cli, "provenance_sha256", provenance);
+    json_t *segments = json_array();
+    for (gsize i = 0; i < content->n_segments; i++)
+        json_array_append_new(segments,
+                              json_pack("{s:s, s:I, s:I}", "data", content->segments[i].data, "address",
+                                        (json_int_t)content->segments[i].address, "bytes",
+                                        (json_int_t)g_bytes_get_size(content->segments[i].bytes)));
+    json_object_set_new(cli->result, "segments", segments);
+    if (cli->json)
+        return TRUE;
+    FILE *out = cli->env->out;
+    fprintf(out, "object      %s %s\ndevice      %s\ncontent     %s\nprovenance  %s\n", content->name,
+            content->version, content->device->name, digest, provenance);
+    for (gsize i = 0; i < content->n_segments; i++)
+        fprintf(out, "data        %-12s 0x%08" G_GINT64_MODIFIER "X  %" G_GSIZE_FORMAT " bytes\n",
+                content->segments[i].data, content->segments[i].address,
+                g_bytes_get_size(content->segments[i].bytes));
+    for (gsize i = 0; i < object->n_inputs; i++) {
+        g_autofree char *sum = imp_hex_encode(object->inputs[i].sha256, IMP_SHA256_BYTES);
+        fprintf(out, "input       %s  %s\n", sum, object->inputs[i].name);
+    }
+    return TRUE;
+}
+
+static gboolean inspect_image(ImpCli *cli, GBytes *file, GError **error)
+{
+    g_autoptr(ImpKeyRing) image_keys = NULL;
+    g_autoptr(ImpKeyRing) authors = NULL;
+    if (!load_rings(cli, &image_keys, &authors, error))
+        return FALSE;
+    json_t *inspected = imp_image_inspect(file, image_keys, authors, error);
+    if (inspected == NULL)
+        return FALSE;
+    json_object_update(cli->result, inspected);
+    if (!cli->json) {
+        g_autofree char *text = imp_image_inspect_text(inspected);
+        fputs(text, cli->env->out);
+    }
+    json_decref(inspected);
+    return TRUE;
+}
+
+gboolean imp_command_inspect(ImpCli *cli, GError **error)
+{
+    g_autoptr(GBytes) file = imp_file_read(cli->arguments[0], IMP_IMAGE_FILE_MAX, error);
+    if (file == NULL)
+        return FALSE;
+    gboolean done = is_object(file) ? inspect_object(cli, file, error) : inspect_image(cli, file, error);
+    if (!done)
+        g_prefix_error(error, "%s: ", cli->arguments[0]);
+    return done;
+}
+
+gboolean imp_command_verify(ImpCli *cli, GError **error)
+{
+    g_autoptr(GBytes) file = imp_file_read(cli->arguments[0], IMP_IMAGE_FILE_MAX, error);
+    if (file == NULL)
+        return FALSE;
+    g_autoptr(ImpKeyRing) image_keys = NULL;
+    g_autoptr(ImpKeyRing) authors = NULL;
+    if (!load_rings(cli, &image_keys, &authors, error))
+        return FALSE;
+    ImpVerified verified;
+    if (!imp_image_verify(file, image_keys, authors, &verified, error)) {
+        g_prefix_error(error, "%s: ", cli->arguments[0]);
+        return FALSE;
+    }
+    gboolean all = verified == IMP_VERIFIED_ALL;
+    set_text(cli, "verified", all ? "all" : "shape");
+    if (!cli->json)
+        fprintf(cli->env->out, "%s: %s\n", cli->arguments[0],
+                all ? "signature, manifest and every chunk are right"
+                    : "the file is whole and of the right form; its signature cannot be seen without the "
+                      "private image key (--image-key)");
+    return TRUE;
+}
+
+gboolean imp_command_explain(ImpCli *cli, GError **error)
+{
+    const char *text = cli->arguments[0];
+    guint64 code = 0;
+    const ImpErrorEntry *entry = NULL;
+    if (g_ascii_string_to_unsigned(text + (text[0] == 'E' || text[0] == 'e'), 10, 1, 99999, &code, NULL))
+        entry = imp_error_entry((int)code);
+    for (gsize i = 0; entry == NULL && i < imp_error_entry_count; i++)
+        if (strcmp(imp_error_entries[i].name, text) == 0)
+            entry = &imp_error_entries[i];
+    if (entry == NULL) {
+        imp_error_set(error, IMP_E_NOT_FOUND, "there is no error %s; they look like E2107 or flash-mismatch",
+                      text);
+        return FALSE;
+    }
+    json_object_set_new(cli->result, "code", json_integer(entry->code));
+    set_text(cli, "name", entry->name);
+    set_text(cli, "disposition", imp_disposition_name(entry->disposition));
+    set_text(cli, "meaning", entry->meaning);
+    set_text(cli, "likely", entry->likely);
+    set_text(cli, "do", entry->action);
+    if (!cli->json)
+        imp_print_explanation(cli->env->out, entry);
+    return TRUE;
+}

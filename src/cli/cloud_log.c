@@ -1,0 +1,93 @@
+/* imprint cloud log: the records of all stations, as a table, CSV or JSON. */
+#include "cli/commands.h"
+#include "cli/file.h"
+#include "cli/remote.h"
+
+#define PAGE      1000
+#define LINES_MAX 1000000
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text != NULL ? text : "";
+}
+
+static gint64 number_of(const json_t *object, const char *name)
+{
+    return (gint64)json_integer_value(json_object_get(object, name));
+}
+
+/* Adds up to limit records to the result's; FALSE with error. */
+static gboolean read_all(ImpCli *cli, json_t *records, guint64 limit, GError **error)
+{
+    g_autoptr(ImpHttpClient) client = imp_remote_cloud(cli, error);
+    if (client == NULL)
+        return FALSE;
+    const char *image = imp_cli_has(cli, IMP_OPTION_IMAGE) ? cli->values[IMP_OPTION_IMAGE] : "";
+    g_autofree char *escaped = imp_http_escape(image);
+    gint64 cursor = 0;
+    while (json_array_size(records) < limit) {
+        guint page = (guint)MIN(limit - json_array_size(records), (guint64)PAGE);
+        json_t *answer =
+            imp_remote_json(client, "GET", NULL, error,
+                            "/v1/log?format=json&order=oldest&limit=%u&cursor=%" G_GINT64_FORMAT "%s%s", page,
+                            cursor, image[0] != '\0' ? "&image=" : "", escaped);
+        if (answer == NULL)
+            return FALSE;
+        json_t *some = json_object_get(answer, "records");
+        gsize n = json_array_size(some);
+        cursor = number_of(answer, "cursor");
+        if (n > 0)
+            json_array_extend(records, some);
+        json_decref(answer);
+        if (n == 0)
+            break;
+    }
+    return TRUE;
+}
+
+static void add_row(ImpTable *table, const json_t *record)
+{
+    const json_t *report = json_object_get(record, "report"), *number;
+    g_autofree char *unit = g_strdup_printf("%" G_GINT64_FORMAT, number_of(record, "record"));
+    gint64 began_us = number_of(report, "began_real_us");
+    g_autofree char *time = imp_print_time(began_us > 0 ? began_us : number_of(record, "received_us"), NULL);
+    g_autofree char *duration = imp_print_duration(number_of(report, "duration_ms") * 1000);
+    const ImpErrorEntry *entry = imp_error_entry((int)number_of(report, "code"));
+    g_autofree char *code =
+        entry != NULL ? g_strdup_printf("E%d %s", entry->code, entry->name) : g_strdup("");
+    g_autoptr(GString) serial = g_string_new("");
+    g_autoptr(GString) note = g_string_new(code);
+    gsize i;
+    json_array_foreach(json_object_get(report, "numbers"), i, number)
+        g_string_append_printf(serial, "%s%s", i > 0 ? " " : "", text_of(number, "text"));
+    static const char *const marks[] = {"rework", "conflict", "after_settlement"};
+    for (i = 0; i < G_N_ELEMENTS(marks); i++)
+        if (json_is_true(json_object_get(record, marks[i])))
+            g_string_append_printf(note, "%s%s", note->len > 0 ? ", " : "", marks[i]);
+    const char *station = text_of(record, "station_name");
+    imp_table_add(table,
+                  (const char *[]){unit, time, station[0] != '\0' ? station : text_of(record, "station"),
+                                   text_of(report, "port"), duration, text_of(report, "result"), serial->str,
+                                   text_of(report, "uid"), text_of(report, "order"), note->str});
+}
+
+gboolean imp_command_cloud_log(ImpCli *cli, GError **error)
+{
+    static const char *const columns[] = {">unit",  "time",   "station", "port",  ">duration",
+                                          "result", "serial", "uid",     "order", "note"};
+    guint64 limit = LINES_MAX;
+    if (imp_cli_has(cli, IMP_OPTION_LIMIT) && !imp_cli_number(cli, IMP_OPTION_LIMIT, &limit, error))
+        return FALSE;
+    json_t *records = json_array(), *record;
+    json_object_set_new(cli->result, "records", records);
+    if (!read_all(cli, records, limit, error))
+        return FALSE;
+    ImpTable table;
+    imp_table_init(&table, columns, G_N_ELEMENTS(columns));
+    gsize i;
+    json_array_foreach(records, i, record) add_row(&table, record);
+    gboolean done = imp_file_print_table(cli, &table, error);
+    imp_table_done(&table);
+    return done;
+}

@@ -1,0 +1,398 @@
+#include "cli/progress.h"
+
+#include <string.h>
+
+#define DRAW_US_MIN  50000 /* a terminal is not drawn more often */
+#define BAR_COLUMNS  30
+#define PHASES_COUNT (IMP_PHASE_RESET + 1)
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text != NULL ? text : "";
+}
+
+static gint64 number_of(const json_t *object, const char *name)
+{
+    return (gint64)json_integer_value(json_object_get(object, name));
+}
+
+const char *imp_progress_state_name(ImpLaunchState state)
+{
+    switch (state) {
+    case IMP_LAUNCH_ASKING:
+        return "asking";
+    case IMP_LAUNCH_WORKING:
+        return "working";
+    case IMP_LAUNCH_PASSED:
+        return "passed";
+    case IMP_LAUNCH_FAILED:
+        return "failed";
+    case IMP_LAUNCH_REFUSED:
+        return "refused";
+    }
+    g_assert_not_reached();
+}
+
+static json_t *error_body(const GError *error)
+{
+    const ImpErrorEntry *entry = imp_error_entry(imp_error_code(error));
+    g_autofree char *message = g_utf8_make_valid(error->message, -1);
+    json_t *body = json_pack("{s:i, s:s, s:s, s:s}", "code", imp_error_code(error), "name", entry->name,
+                             "disposition", imp_disposition_name(entry->disposition), "message", message);
+    const ImpErrorDetail *detail = imp_error_detail(error);
+    if (detail == NULL)
+        return body;
+    json_t *object = json_object();
+    if (detail->step[0] != '\0')
+        json_object_set_new(object, "step", json_string(detail->step));
+    if (detail->has_address) {
+        g_autofree char *expected = imp_hex_encode(detail->expected, detail->expected_bytes);
+        g_autofree char *found = imp_hex_encode(detail->found, detail->found_bytes);
+        json_object_set_new(object, "address", json_integer((json_int_t)detail->address));
+        json_object_set_new(object, "expected", json_string(expected));
+        json_object_set_new(object, "found", json_string(found));
+    }
+    json_object_set_new(body, "detail", object);
+    return body;
+}
+
+static json_t *counts_json(const ImpAnswer *answer)
+{
+    json_t *counts = json_object();
+    if (answer->has_units)
+        json_object_set_new(counts, "units", json_integer((json_int_t)answer->units));
+    json_object_set_new(counts, "passed", json_integer((json_int_t)answer->passed));
+    json_object_set_new(counts, "unknown", json_integer((json_int_t)answer->unknown));
+    json_object_set_new(counts, "open", json_integer((json_int_t)answer->open));
+    json_object_set_new(counts, "failures", json_integer((json_int_t)answer->failures));
+    return counts;
+}
+
+static void add_report(json_t *object, const ImpReport *report)
+{
+    json_object_set_new(object, "began_real_us", json_integer(report->began_real_us));
+    json_object_set_new(object, "duration_ms", json_integer(report->duration_ms));
+    if (report->n_uid > 0) {
+        g_autofree char *uid = imp_hex_encode(report->uid, report->n_uid);
+        json_object_set_new(object, "uid", json_string(uid));
+    }
+    json_t *numbers = json_array(), *reads = json_array();
+    for (guint32 i = 0; i < report->n_numbers; i++) {
+        const ImpNumber *number = &report->numbers[i];
+        g_autofree char *bytes = imp_hex_encode(number->bytes, number->n_bytes);
+        json_array_append_new(numbers,
+                              json_pack("{s:s, s:I, s:s, s:s}", "pool", number->pool, "number",
+                                        (json_int_t)number->number, "text", number->text, "bytes", bytes));
+    }
+    for (guint32 i = 0; i < report->n_reads; i++) {
+        g_autofree char *bytes = imp_hex_encode(report->reads[i].bytes, report->reads[i].n_bytes);
+        json_array_append_new(reads, json_pack("{s:s, s:s}", "name", report->reads[i].name, "bytes", bytes));
+    }
+    json_object_set_new(object, "numbers", numbers);
+    json_object_set_new(object, "reads", reads);
+    json_object_set_new(object, "link",
+                        json_pack("{s:I, s:I, s:I, s:I}", "waits", (json_int_t)report->link_waits, "faults",
+                                  (json_int_t)report->link_faults, "errors", (json_int_t)report->link_errors,
+                                  "retries", (json_int_t)report->link_retries));
+}
+
+json_t *imp_progress_launch_json(const ImpLaunchView *view, const char *port)
+{
+    char launch[IMP_ID_TEXT_SIZE], image[IMP_ID_TEXT_SIZE];
+    json_t *object = json_pack("{s:s, s:s, s:s, s:s}", "launch", imp_id_text(&view->launch, launch), "image",
+                               imp_id_text(&view->image, image), "port", port, "state",
+                               imp_progress_state_name(view->state));
+    if (view->state == IMP_LAUNCH_WORKING) {
+        json_object_set_new(object, "phase", json_string(imp_phase_name(view->phase)));
+        json_object_set_new(object, "done_bytes", json_integer((json_int_t)view->done_bytes));
+        json_object_set_new(object, "total_bytes", json_integer((json_int_t)view->total_bytes));
+    }
+    json_t *phases = json_object();
+    for (int phase = IMP_PHASE_ATTACH; phase < PHASES_COUNT; phase++)
+        if (view->phase_us[phase] > 0)
+            json_object_set_new(phases, imp_phase_name((ImpPhase)phase),
+                                json_integer((view->phase_us[phase] + 500) / 1000));
+    json_object_set_new(object, "phase_ms", phases);
+    if (view->report != NULL)
+        add_report(object, view->report);
+    if (view->report != NULL && (view->state == IMP_LAUNCH_PASSED || view->state == IMP_LAUNCH_FAILED))
+        json_object_set_new(object, "result", json_string(imp_result_name(view->report->result)));
+    if (view->error != NULL)
+        json_object_set_new(object, "error", error_body(view->error));
+    if (view->answer != NULL)
+        json_object_set_new(object, "counts", counts_json(view->answer));
+    return object;
+}
+
+GError *imp_progress_error(const json_t *body)
+{
+    if (body == NULL)
+        return NULL;
+    GError *error = NULL;
+    int code = (int)number_of(body, "code");
+    const char *message = text_of(body, "message");
+    if (imp_error_entry(code) == NULL) {
+        imp_error_set(&error, IMP_E_UNSUPPORTED, "E%d %s, a code of a newer version: %s", code,
+                      text_of(body, "name"), message);
+        return error;
+    }
+    const json_t *detail = json_object_get(body, "detail");
+    guint8 expected[IMP_ERROR_BYTES_MAX], found[IMP_ERROR_BYTES_MAX];
+    gssize n_expected = imp_hex_decode(text_of(detail, "expected"), expected, sizeof expected);
+    gssize n_found = imp_hex_decode(text_of(detail, "found"), found, sizeof found);
+    gboolean bytes = n_expected > 0 && n_expected == n_found;
+    if (json_object_get(detail, "address") != NULL)
+        imp_error_set_at(&error, (ImpErrorCode)code, (guint64)number_of(detail, "address"),
+                         bytes ? expected : NULL, bytes ? found : NULL, bytes ? (gsize)n_found : 0, "%s",
+                         message);
+    else
+        imp_error_set(&error, (ImpErrorCode)code, "%s", message);
+    if (text_of(detail, "step")[0] != '\0')
+        imp_error_set_step(&error, text_of(detail, "step"));
+    return error;
+}
+
+char *imp_progress_counts(const json_t *counts)
+{
+    if (counts == NULL)
+        return g_strdup("");
+    GString *text = g_string_new("");
+    if (json_object_get(counts, "units") != NULL)
+        g_string_append_printf(text, "%" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " passed",
+                               number_of(counts, "passed"), number_of(counts, "units"));
+    else
+        g_string_append_printf(text, "%" G_GINT64_FORMAT " passed", number_of(counts, "passed"));
+    if (number_of(counts, "unknown") > 0)
+        g_string_append_printf(text, ", %" G_GINT64_FORMAT " unknown", number_of(counts, "unknown"));
+    g_string_append_printf(text, ", %" G_GINT64_FORMAT " in work", number_of(counts, "open"));
+    return g_string_free(text, FALSE);
+}
+
+static gboolean ended(const json_t *launch)
+{
+    const char *state = text_of(launch, "state");
+    return strcmp(state, "passed") == 0 || strcmp(state, "failed") == 0 || strcmp(state, "refused") == 0;
+}
+
+void imp_progress_init(ImpProgress *progress, FILE *out, gboolean terminal, gboolean coloured, gboolean ports,
+                       const ImpClock *clock)
+{
+    *progress = (ImpProgress){.coloured = coloured, .ports = ports, .clock = clock};
+    imp_live_init(&progress->live, out, terminal);
+    progress->launches = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref);
+    progress->phases_said = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+}
+
+void imp_progress_done(ImpProgress *progress)
+{
+    if (progress->launches == NULL)
+        return;
+    imp_live_clear(&progress->live);
+    g_clear_pointer(&progress->launches, g_ptr_array_unref);
+    g_clear_pointer(&progress->phases_said, g_hash_table_unref);
+}
+
+/* "port 3  program [#####.....]  61 %  148.0 kB of 243.8 kB" */
+static char *live_line(const ImpProgress *progress, const json_t *launch)
+{
+    GString *line = g_string_new("");
+    if (progress->ports)
+        g_string_append_printf(line, "port %-3s  ", text_of(launch, "port"));
+    const char *phase = text_of(launch, "phase");
+    g_string_append_printf(line, "%-8s", phase[0] != '\0' ? phase : "asks");
+    gint64 done = number_of(launch, "done_bytes"), total = number_of(launch, "total_bytes");
+    if (total > 0) {
+        char bar[BAR_COLUMNS + 3];
+        g_autofree char *done_text = imp_print_size((guint64)done);
+        g_autofree char *total_text = imp_print_size((guint64)total);
+        imp_print_bar(bar, sizeof bar, (guint64)done, (guint64)total, BAR_COLUMNS);
+        g_string_append_printf(line, "%s %3d %%  %s of %s", bar, (int)(done * 100 / total), done_text,
+                               total_text);
+    }
+    return g_string_free(line, FALSE);
+}
+
+static void draw(ImpProgress *progress)
+{
+    gint64 now_us = imp_clock_boot_us(progress->clock);
+    if (!progress->live.terminal || (progress->live.n_drawn > 0 && now_us - progress->drawn_us < DRAW_US_MIN))
+        return;
+    g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
+    for (guint i = 0; i < progress->launches->len; i++) {
+        const json_t *launch = g_ptr_array_index(progress->launches, i);
+        if (!ended(launch))
+            g_ptr_array_add(lines, live_line(progress, launch));
+    }
+    imp_live_draw(&progress->live, (const char *const *)lines->pdata, lines->len);
+    progress->drawn_us = now_us;
+}
+
+/* Where nothing is drawn, each phase gets one line when it begins. */
+static void say_phase(ImpProgress *progress, const json_t *launch)
+{
+    const char *phase = text_of(launch, "phase");
+    if (progress->live.terminal || phase[0] == '\0')
+        return;
+    char *key = g_strdup_printf("%s/%s", text_of(launch, "launch"), phase);
+    if (!g_hash_table_add(progress->phases_said, key))
+        return;
+    if (progress->ports)
+        fprintf(progress->live.out, "port %-3s  ", text_of(launch, "port"));
+    fprintf(progress->live.out, "%s\n", phase);
+    fflush(progress->live.out);
+}
+
+/* "attach 0.02 s, erase 0.05 s, program 4.1 s, …" */
+static char *times_text(const json_t *launch)
+{
+    GString *text = g_string_new("");
+    const json_t *phases = json_object_get(launch, "phase_ms");
+    for (int phase = IMP_PHASE_ATTACH; phase < PHASES_COUNT; phase++) {
+        const char *name = imp_phase_name((ImpPhase)phase);
+        if (json_object_get(phases, name) == NULL)
+            continue;
+        g_autofree char *time = imp_print_duration(number_of(phases, name) * 1000);
+        g_string_append_printf(text, "%s%s %s", text->len > 0 ? ", " : "", name, time);
+    }
+    return g_string_free(text, FALSE);
+}
+
+/* What became of the numbers of a unit that did not pass (docs/ledger.md, section 3). */
+static const char *fate(const json_t *launch)
+{
+    const char *result = text_of(launch, "result");
+    if (strcmp(result, "failed") == 0)
+        return "  (nothing was written: the number is free again)";
+    if (strcmp(result, "spent") == 0)
+        return "  (something was written: the number is spent)";
+    return "";
+}
+
+static void print_value(FILE *out, gsize width, const char *name, const char *text, const char *note)
+{
+    if (text[0] != '\0')
+        fprintf(out, "  %-*s %s%s\n", (int)width, name, text, note);
+}
+
+static void print_values(FILE *out, const json_t *launch)
+{
+    const json_t *numbers = json_object_get(launch, "numbers"), *reads = json_object_get(launch, "reads");
+    gsize i, width = strlen("likely  ");
+    const json_t *item;
+    json_array_foreach(numbers, i, item) width = MAX(width, strlen(text_of(item, "pool")));
+    json_array_foreach(reads, i, item) width = MAX(width, strlen(text_of(item, "name")));
+    json_array_foreach(numbers, i, item)
+        print_value(out, width, text_of(item, "pool"), text_of(item, "text"), fate(launch));
+    print_value(out, width, "uid", text_of(launch, "uid"), "");
+    /* a value called uid is the same bytes once more */
+    json_array_foreach(reads, i, item) if (strcmp(text_of(item, "name"), "uid") != 0)
+        print_value(out, width, text_of(item, "name"), text_of(item, "bytes"), "");
+    g_autofree char *times = times_text(launch);
+    print_value(out, width, "times", times, "");
+}
+
+void imp_progress_print_ended(FILE *out, gboolean coloured, gboolean port, const json_t *launch)
+{
+    g_autofree char *duration = imp_print_duration(number_of(launch, "duration_ms") * 1000);
+    g_autofree char *where = port ? g_strdup_printf("port %-3s  ", text_of(launch, "port")) : g_strdup("");
+    const char *state = text_of(launch, "state");
+    if (strcmp(state, "passed") == 0) {
+        fputs(where, out);
+        imp_print_coloured(out, coloured, IMP_COLOUR_GOOD, "PASSED");
+        fprintf(out, " in %s\n", duration);
+        print_values(out, launch);
+        return;
+    }
+    g_autoptr(GError) error = imp_progress_error(json_object_get(launch, "error"));
+    if (error == NULL)
+        imp_error_set(&error, IMP_E_BUG, "the launch ended as %s without saying why", state);
+    const ImpErrorDetail *detail = imp_error_detail(error);
+    g_autofree char *headline =
+        strcmp(state, "refused") == 0
+            ? g_strdup_printf("%sREFUSED at START", where)
+            : g_strdup_printf("%sFAILED%s%s after %s", where, detail->step[0] != '\0' ? " in " : "",
+                              detail->step, duration);
+    imp_print_error(out, coloured, headline, error);
+    g_autofree char *counts = imp_progress_counts(json_object_get(launch, "counts"));
+    if (strcmp(state, "refused") == 0 && counts[0] != '\0')
+        fprintf(out, "  count    %s\n", counts);
+    print_values(out, launch);
+}
+
+void imp_progress_update(ImpProgress *progress, json_t *launch)
+{
+    guint i = 0;
+    const char *id = text_of(launch, "launch");
+    while (i < progress->launches->len &&
+           strcmp(text_of(g_ptr_array_index(progress->launches, i), "launch"), id) != 0)
+        i++;
+    if (i == progress->launches->len) {
+        if (i == IMP_PROGRESS_LAUNCHES_MAX)
+            return;
+        g_ptr_array_add(progress->launches, json_incref(launch));
+    } else {
+        if (ended(g_ptr_array_index(progress->launches, i)))
+            return;
+        json_decref(g_ptr_array_index(progress->launches, i));
+        g_ptr_array_index(progress->launches, i) = json_incref(launch);
+    }
+    if (progress->quiet)
+        return;
+    if (ended(launch)) {
+        imp_live_clear(&progress->live);
+        imp_progress_print_ended(progress->live.out, progress->coloured, progress->ports, launch);
+        fflush(progress->live.out);
+    } else {
+        say_phase(progress, launch);
+    }
+    draw(progress);
+}
+
+gboolean imp_progress_all_ended(const ImpProgress *progress)
+{
+    for (guint i = 0; i < progress->launches->len; i++)
+        if (!ended(g_ptr_array_index(progress->launches, i)))
+            return FALSE;
+    return TRUE;
+}
+
+/* The greater, the worse. */
+static int badness(const GError *error)
+{
+    switch (imp_error_entry(imp_error_code(error))->disposition) {
+    case IMP_DISPOSITION_BUG:
+        return 6;
+    case IMP_DISPOSITION_STATION_DOWN:
+        return 5;
+    case IMP_DISPOSITION_REJECT_UNIT:
+        return 4;
+    case IMP_DISPOSITION_REFUSE:
+        return 3;
+    case IMP_DISPOSITION_OPERATOR:
+        return 2;
+    case IMP_DISPOSITION_RETRY:
+        return 1;
+    }
+    g_assert_not_reached();
+}
+
+GError *imp_progress_verdict(const ImpProgress *progress)
+{
+    GError *worst = NULL;
+    for (guint i = 0; i < progress->launches->len; i++) {
+        const json_t *launch = g_ptr_array_index(progress->launches, i);
+        if (strcmp(text_of(launch, "state"), "passed") == 0)
+            continue;
+        GError *error = imp_progress_error(json_object_get(launch, "error"));
+        if (error == NULL)
+            imp_error_set(&error, IMP_E_BUG, "a launch has not ended");
+        if (worst == NULL || badness(error) > badness(worst)) {
+            g_clear_error(&worst);
+            worst = error;
+        } else {
+            g_error_free(error);
+        }
+    }
+    return worst;
+}

@@ -1,0 +1,190 @@
+/* imprint run: builds a recipe in memory and programs the chip on the desk. The same launch as a station's, with a ledger
+ * of its own in the user's data folder. */
+#include "cli/commands.h"
+#include "cli/progress.h"
+#include "cli/recipe.h"
+#include "image/object.h"
+#include "launch/launch.h"
+#include "ledger/local.h"
+
+#include <errno.h>
+#include <glib-unix.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <string.h>
+
+#define RUN_PORT "desk"
+
+typedef struct {
+    ImpProgress progress;
+    GMainLoop *loop;
+    ImpLaunch *launch;
+    ImpPort *port;
+} Run;
+
+static void on_changed(gpointer user, const ImpLaunchView *view)
+{
+    Run *run = user;
+    json_t *launch = imp_progress_launch_json(view, RUN_PORT);
+    imp_progress_update(&run->progress, launch);
+    json_decref(launch);
+    if (imp_progress_all_ended(&run->progress))
+        g_main_loop_quit(run->loop);
+}
+
+static gboolean on_port(int fd, GIOCondition condition, gpointer user)
+{
+    (void)fd;
+    (void)condition;
+    imp_port_dispatch(((Run *)user)->port);
+    return G_SOURCE_CONTINUE;
+}
+
+static gboolean on_signal(gpointer user)
+{
+    imp_launch_cancel(((Run *)user)->launch);
+    return G_SOURCE_CONTINUE;
+}
+
+static ImpLedger *open_ledger(const ImpCliEnv *env, GError **error)
+{
+    if (g_mkdir_with_parents(env->data_dir, 0700) != 0) {
+        imp_error_set(error, IMP_E_IO, "%s: %s", env->data_dir, g_strerror(errno));
+        return NULL;
+    }
+    g_autofree char *path = g_build_filename(env->data_dir, "ledger.db", NULL);
+    ImpLedgerOptions options = {.path = path,
+                                .role = IMP_LEDGER_STATION,
+                                .safety = IMP_LEDGER_DURABLE,
+                                .clock = env->clock,
+                                .random = env->random};
+    g_autoptr(ImpLedger) ledger = imp_ledger_open(&options, error);
+    ImpLife life;
+    if (ledger == NULL || !imp_journal_start(ledger, &life, error))
+        return NULL;
+    if (life.n_lost + life.n_unknown > 0)
+        fprintf(env->err, "an earlier run was cut off: recorded as %s\n",
+                life.n_unknown > 0 ? "unknown" : "lost");
+    return g_steal_pointer(&ledger);
+}
+
+/* What is run has no image of its own; its ID is made of what it is, so that the same recipe goes on with its count, and
+ * another content or other restrictions begin a new one. */
+static ImpId image_id(const ImpContent *content, const char *release, const ImpRestrictions *restrictions)
+{
+    guint8 digest[32];
+    imp_content_digest(content, digest);
+    g_autofree char *text = g_strdup_printf(
+        "%d %" G_GUINT64_FORMAT " %d %" G_GUINT64_FORMAT " %d %" G_GINT64_FORMAT " %d %" G_GINT64_FORMAT
+        " %d %s",
+        restrictions->has_units, restrictions->units, restrictions->has_max_failures,
+        restrictions->max_failures, restrictions->has_not_before, restrictions->not_before_s,
+        restrictions->has_not_after, restrictions->not_after_s, (int)restrictions->count_on, release);
+    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+    g_checksum_update(sum, digest, sizeof digest);
+    g_checksum_update(sum, (const guchar *)content->name, (gssize)strlen(content->name) + 1);
+    g_checksum_update(sum, (const guchar *)text, -1);
+    gsize n = sizeof digest;
+    g_checksum_get_digest(sum, digest, &n);
+    ImpId id;
+    memcpy(id.bytes, digest, sizeof id.bytes);
+    return id;
+}
+
+static gboolean add_image(ImpLedger *ledger, const ImpId *id, const ImpContent *content,
+                          const ImpRestrictions *restrictions, GError **error)
+{
+    ImpLedgerImage image = {
+        .id = *id,
+        .limits = {.has_units = restrictions->has_units,
+                   .has_max_failures = restrictions->has_max_failures,
+                   .has_not_before = restrictions->has_not_before,
+                   .has_not_after = restrictions->has_not_after,
+                   .units = restrictions->units,
+                   .max_failures = restrictions->max_failures,
+                   .not_before_s = restrictions->not_before_s,
+                   .not_after_s = restrictions->not_after_s,
+                   .count_on = restrictions->count_on == IMP_COUNT_ON_WRITE ? IMP_LEDGER_COUNT_ON_WRITE
+                                                                            : IMP_LEDGER_COUNT_ON_PASS},
+        .refuse_rework = content->rework == IMP_REWORK_REFUSE,
+        .n_pools = (guint32)content->n_pools,
+    };
+    g_strlcpy(image.name, content->name, sizeof image.name);
+    g_assert(content->n_pools <= G_N_ELEMENTS(image.pools));
+    for (gsize i = 0; i < content->n_pools; i++)
+        image.pools[i] = content->pools[i].definition;
+    ImpAct act = {.person = ""};
+    return imp_ledger_image_add(ledger, &image, &act, error);
+}
+
+static void say_content(const ImpCli *cli, const ImpContent *content)
+{
+    guint64 size_bytes = 0;
+    for (gsize i = 0; i < content->n_segments; i++)
+        size_bytes += g_bytes_get_size(content->segments[i].bytes);
+    g_autofree char *size = imp_print_size(size_bytes);
+    if (!cli->json)
+        fprintf(cli->env->out, "%s%s%s  %s  %s in %" G_GSIZE_FORMAT " segments\n", content->name,
+                content->version[0] != '\0' ? " " : "", content->version, content->device->name, size,
+                content->n_segments);
+}
+
+/* Runs the launch on this thread's main loop until it has ended. */
+static void carry_out(Run *run, const ImpLaunchOptions *options)
+{
+    run->loop = g_main_loop_new(NULL, FALSE);
+    run->launch = imp_launch_new(options);
+    guint sources[] = {
+        g_unix_fd_add(imp_port_fd(run->port), G_IO_IN, on_port, run),
+        g_unix_signal_add(SIGINT, on_signal, run),
+        g_unix_signal_add(SIGTERM, on_signal, run),
+    };
+    imp_launch_start(run->launch);
+    if (!imp_launch_finished(run->launch))
+        g_main_loop_run(run->loop);
+    for (gsize i = 0; i < G_N_ELEMENTS(sources); i++)
+        g_source_remove(sources[i]);
+    imp_launch_free(run->launch);
+    g_main_loop_unref(run->loop);
+}
+
+gboolean imp_command_run(ImpCli *cli, GError **error)
+{
+    const ImpCliEnv *env = cli->env;
+    const char *release = imp_cli_has(cli, IMP_OPTION_RELEASE) ? cli->values[IMP_OPTION_RELEASE] : NULL;
+    ImpRestrictions restrictions = {.count_on = IMP_COUNT_ON_PASS};
+    g_autoptr(ImpObject) object = imp_recipe_object(cli->arguments[0], release, &restrictions, error);
+    if (object == NULL)
+        return FALSE;
+    g_autoptr(ImpLedger) ledger = open_ledger(env, error);
+    ImpId id = image_id(object->content, release != NULL ? release : "", &restrictions);
+    if (ledger == NULL || !add_image(ledger, &id, object->content, &restrictions, error))
+        return FALSE;
+    const char *probe = imp_cli_has(cli, IMP_OPTION_PROBE) ? cli->values[IMP_OPTION_PROBE] : "usb:";
+    g_autoptr(ImpPort) port = imp_port_thread_new(probe, env->clock);
+    ImpAuthority *authority = imp_authority_local_new(ledger);
+    Run run = {.port = port};
+    imp_progress_init(&run.progress, env->out, env->out_terminal, env->out_terminal && !env->no_colour, FALSE,
+                      env->clock);
+    run.progress.quiet = cli->json;
+    ImpLaunchOptions options = {.content = object->content,
+                                .image = id,
+                                .authority = authority,
+                                .port = port,
+                                .clock = env->clock,
+                                .random = env->random,
+                                .port_name = RUN_PORT,
+                                .order = cli->values[IMP_OPTION_ORDER],
+                                .changed = on_changed,
+                                .user = &run};
+    say_content(cli, object->content);
+    carry_out(&run, &options);
+    json_object_update(cli->result, g_ptr_array_index(run.progress.launches, 0));
+    cli->told = TRUE;
+    GError *verdict = imp_progress_verdict(&run.progress);
+    imp_progress_done(&run.progress);
+    imp_authority_local_free(authority);
+    if (verdict != NULL)
+        g_propagate_error(error, verdict);
+    return verdict == NULL;
+}

@@ -1,0 +1,395 @@
+/* imprint station …: everything but launching. */
+#include "cli/commands.h"
+#include "cli/file.h"
+#include "cli/print.h"
+#include "cli/progress.h"
+#include "cli/remote.h"
+#include "image/clear.h"
+#include "image/keys.h"
+
+#include <string.h>
+
+#define LOG_PAGE      1000
+#define LOG_LINES_MAX 1000000
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text != NULL ? text : "";
+}
+
+static gint64 number_of(const json_t *object, const char *name)
+{
+    return (gint64)json_integer_value(json_object_get(object, name));
+}
+
+/* One call; the answer becomes the result. FALSE with error. */
+static gboolean fetch(ImpCli *cli, const char *method, const json_t *body, const char *path, GError **error)
+{
+    g_autoptr(ImpHttpClient) client = imp_remote_station(cli, error);
+    if (client == NULL)
+        return FALSE;
+    json_t *answer = imp_http_call_json(client, method, path, body, error);
+    if (answer == NULL)
+        return FALSE;
+    json_object_update(cli->result, answer);
+    json_decref(answer);
+    return TRUE;
+}
+
+static void print_images(FILE *out, const json_t *images)
+{
+    static const char *const columns[] = {"image", "kind", "name", "version", "usable", "count"};
+    ImpTable table;
+    imp_table_init(&table, columns, G_N_ELEMENTS(columns));
+    gsize i;
+    const json_t *image;
+    json_array_foreach(images, i, image)
+    {
+        g_autofree char *counts = imp_progress_counts(json_object_get(image, "counts"));
+        const json_t *reason = json_object_get(image, "reason");
+        g_autofree char *usable =
+            json_is_true(json_object_get(image, "usable"))
+                ? g_strdup("yes")
+                : g_strdup_printf("no: E%d %s", (int)number_of(reason, "code"), text_of(reason, "name"));
+        imp_table_add(&table,
+                      (const char *[]){text_of(image, "id"), text_of(image, "kind"), text_of(image, "name"),
+                                       text_of(image, "version"), usable, counts});
+    }
+    imp_table_print(&table, out);
+    imp_table_done(&table);
+}
+
+static void print_ports(FILE *out, const json_t *ports)
+{
+    static const char *const columns[] = {"port", "position", "probe", "state", "last"};
+    ImpTable table;
+    imp_table_init(&table, columns, G_N_ELEMENTS(columns));
+    gsize i;
+    const json_t *port;
+    json_array_foreach(ports, i, port) imp_table_add(
+        &table, (const char *[]){text_of(port, "name"), text_of(port, "position"), text_of(port, "probe"),
+                                 text_of(port, "state"), text_of(json_object_get(port, "launch"), "state")});
+    imp_table_print(&table, out);
+    imp_table_done(&table);
+}
+
+gboolean imp_command_station_status(ImpCli *cli, GError **error)
+{
+    if (!fetch(cli, "GET", NULL, "/v1/status", error))
+        return FALSE;
+    if (cli->json)
+        return TRUE;
+    FILE *out = cli->env->out;
+    const json_t *cloud = json_object_get(cli->result, "cloud");
+    fprintf(out, "station %s, version %s, start %" G_GINT64_FORMAT "%s\n", text_of(cli->result, "name"),
+            text_of(cli->result, "version"), number_of(cli->result, "start"),
+            json_is_true(json_object_get(cli->result, "stopping")) ? ", stopping" : "");
+    fprintf(out, "cloud   %s %s\n", cloud != NULL ? text_of(cloud, "state") : "none", text_of(cloud, "url"));
+    if (number_of(cloud, "reports_waiting") > 0)
+        fprintf(out, "        %" G_GINT64_FORMAT " reports wait for the cloud\n",
+                number_of(cloud, "reports_waiting"));
+    fputc('\n', out);
+    print_ports(out, json_object_get(cli->result, "ports"));
+    fputc('\n', out);
+    print_images(out, json_object_get(cli->result, "images"));
+    return TRUE;
+}
+
+gboolean imp_command_station_images(ImpCli *cli, GError **error)
+{
+    if (!fetch(cli, "GET", NULL, "/v1/images", error))
+        return FALSE;
+    if (!cli->json)
+        print_images(cli->env->out, json_object_get(cli->result, "images"));
+    return TRUE;
+}
+
+gboolean imp_command_station_load(ImpCli *cli, GError **error)
+{
+    g_autoptr(GBytes) file = imp_file_read(cli->arguments[0], IMP_IMAGE_FILE_MAX, error);
+    if (file == NULL)
+        return FALSE;
+    /* seen here first, so that a wrong file is refused without a station, and with the file's name */
+    g_autoptr(ImpClear) clear = imp_clear_read(file, error);
+    if (clear == NULL) {
+        g_prefix_error(error, "%s: ", cli->arguments[0]);
+        return FALSE;
+    }
+    g_autoptr(ImpHttpClient) client = imp_remote_station(cli, error);
+    if (client == NULL)
+        return FALSE;
+    json_t *answer = imp_remote_send(client, "POST", "/v1/images", file, error);
+    if (answer == NULL)
+        return FALSE;
+    json_object_update(cli->result, answer);
+    json_decref(answer);
+    if (!cli->json) {
+        fprintf(cli->env->out, "loaded %s %s (%s)\n", text_of(cli->result, "kind"),
+                text_of(cli->result, "id"), text_of(cli->result, "name"));
+        g_autoptr(GError) reason = imp_progress_error(json_object_get(cli->result, "reason"));
+        if (reason != NULL)
+            imp_print_error(cli->env->out, FALSE, "it cannot be launched yet", reason);
+    }
+    return TRUE;
+}
+
+/* The ID of the image that is meant: an ID, or the name of just one image. Free with g_free. */
+static char *image_id(ImpHttpClient *client, const char *words, GError **error)
+{
+    ImpId id;
+    if (imp_id_parse(words, &id))
+        return g_strdup(words);
+    json_t *answer = imp_http_call_json(client, "GET", "/v1/images", NULL, error);
+    if (answer == NULL)
+        return NULL;
+    char *found = NULL;
+    guint n_found = 0;
+    gsize i;
+    const json_t *image;
+    json_array_foreach(json_object_get(answer, "images"), i,
+                       image) if (strcmp(text_of(image, "name"), words) == 0)
+    {
+        n_found++;
+        g_free(found);
+        found = g_strdup(text_of(image, "id"));
+    }
+    json_decref(answer);
+    if (n_found == 1)
+        return found;
+    g_free(found);
+    imp_error_set(error, n_found == 0 ? IMP_E_NOT_FOUND : IMP_E_ARGUMENT,
+                  n_found == 0 ? "the station has no image %s"
+                               : "several images of the station are called %s: name one by its ID",
+                  words);
+    return NULL;
+}
+
+gboolean imp_command_station_delete(ImpCli *cli, GError **error)
+{
+    g_autoptr(ImpHttpClient) client = imp_remote_station(cli, error);
+    if (client == NULL)
+        return FALSE;
+    g_autofree char *id = image_id(client, cli->arguments[0], error);
+    if (id == NULL)
+        return FALSE;
+    json_t *answer = imp_remote_json(client, "DELETE", NULL, error, "/v1/images/%s", id);
+    if (answer == NULL)
+        return FALSE;
+    json_decref(answer);
+    json_object_set_new(cli->result, "id", json_string(id));
+    if (!cli->json)
+        fprintf(cli->env->out, "deleted %s; its counts stay\n", id);
+    return TRUE;
+}
+
+gboolean imp_command_station_cancel(ImpCli *cli, GError **error)
+{
+    g_autofree char *launch = imp_http_escape(cli->arguments[0]);
+    g_autofree char *path = g_strdup_printf("/v1/launches/%s/cancel", launch);
+    if (!fetch(cli, "POST", NULL, path, error))
+        return FALSE;
+    if (!cli->json)
+        fputs("told; it ends as soon as the target allows\n", cli->env->out);
+    return TRUE;
+}
+
+/* Adds one page of the log to records; sets *after to the next page's cursor. Returns the number of records or -1. */
+static gssize log_page(ImpHttpClient *client, const char *image, gint64 *after, guint limit, json_t *records,
+                       GError **error)
+{
+    g_autofree char *escaped = imp_http_escape(image);
+    g_autofree char *path = g_strdup_printf("/v1/log?format=jsonl&after=%" G_GINT64_FORMAT "&limit=%u%s%s",
+                                            *after, limit, image[0] != '\0' ? "&image=" : "", escaped);
+    ImpHttpCall call = {.method = "GET", .path = path};
+    g_autoptr(ImpHttpAnswer) answer = NULL;
+    if (!imp_http_call(client, &call, &answer, error) || !imp_http_answer_check(answer, error))
+        return -1;
+    gsize n_bytes;
+    const char *text = g_bytes_get_data(answer->body, &n_bytes);
+    g_autofree char *copy = g_strndup(text != NULL ? text : "", n_bytes);
+    g_auto(GStrv) lines = g_strsplit(copy, "\n", -1);
+    gssize n = 0;
+    for (gsize i = 0; lines[i] != NULL; i++) {
+        if (lines[i][0] == '\0')
+            continue;
+        json_t *record = json_loads(lines[i], JSON_REJECT_DUPLICATES, NULL);
+        if (record == NULL) {
+            imp_error_set(error, IMP_E_SYNTAX, "line %" G_GSIZE_FORMAT " of the station's log is no JSON",
+                          i + 1);
+            return -1;
+        }
+        *after = number_of(record, "cursor");
+        json_array_append_new(records, record);
+        n++;
+    }
+    return n;
+}
+
+/* "serial MB-000001" is what people look for: the texts of all numbers. Free with g_free. */
+static char *numbers_text(const json_t *record)
+{
+    GString *text = g_string_new("");
+    gsize i;
+    const json_t *number;
+    json_array_foreach(json_object_get(record, "numbers"), i, number)
+        g_string_append_printf(text, "%s%s", i > 0 ? " " : "", text_of(number, "text"));
+    return g_string_free(text, FALSE);
+}
+
+static void log_table(ImpTable *table, const json_t *records)
+{
+    static const char *const columns[] = {">unit",  "time", "port",  ">duration", "result",
+                                          "serial", "uid",  "order", "error",     "image"};
+    imp_table_init(table, columns, G_N_ELEMENTS(columns));
+    gsize i;
+    const json_t *record;
+    json_array_foreach(records, i, record)
+    {
+        g_autofree char *unit = g_strdup_printf("%" G_GINT64_FORMAT, number_of(record, "cursor"));
+        g_autofree char *time = imp_print_time(number_of(record, "began_real_us"), NULL);
+        g_autofree char *duration = imp_print_duration(number_of(record, "duration_ms") * 1000);
+        g_autofree char *numbers = numbers_text(record);
+        const ImpErrorEntry *entry = imp_error_entry((int)number_of(record, "code"));
+        g_autofree char *code =
+            entry != NULL ? g_strdup_printf("E%d %s", entry->code, entry->name) : g_strdup("");
+        imp_table_add(table, (const char *[]){unit, time, text_of(record, "port"), duration,
+                                              text_of(record, "result"), numbers, text_of(record, "uid"),
+                                              text_of(record, "order"), code, text_of(record, "image")});
+    }
+}
+
+gboolean imp_command_station_log(ImpCli *cli, GError **error)
+{
+    guint64 limit = LOG_LINES_MAX;
+    if (imp_cli_has(cli, IMP_OPTION_LIMIT) && !imp_cli_number(cli, IMP_OPTION_LIMIT, &limit, error))
+        return FALSE;
+    g_autoptr(ImpHttpClient) client = imp_remote_station(cli, error);
+    if (client == NULL)
+        return FALSE;
+    json_t *records = json_array();
+    json_object_set_new(cli->result, "records", records);
+    const char *image = imp_cli_has(cli, IMP_OPTION_IMAGE) ? cli->values[IMP_OPTION_IMAGE] : "";
+    gint64 after = 0;
+    gssize n;
+    do {
+        guint page = (guint)MIN(limit - json_array_size(records), (guint64)LOG_PAGE);
+        n = page > 0 ? log_page(client, image, &after, page, records, error) : 0;
+        if (n < 0)
+            return FALSE;
+    } while (n == LOG_PAGE);
+    ImpTable table;
+    log_table(&table, records);
+    gboolean done = imp_file_print_table(cli, &table, error);
+    imp_table_done(&table);
+    return done;
+}
+
+static void print_keys(FILE *out, const json_t *keys)
+{
+    const json_t *sealing = json_object_get(keys, "sealing");
+    fprintf(out, "sealing key  %s\n%s", text_of(sealing, "fingerprint"), text_of(sealing, "public_key"));
+    gsize i;
+    const json_t *granted;
+    json_array_foreach(json_object_get(keys, "granted"), i, granted)
+        fprintf(out, "image key    %s\n", text_of(granted, "id"));
+}
+
+gboolean imp_command_station_keys(ImpCli *cli, GError **error)
+{
+    if (!fetch(cli, "GET", NULL, "/v1/keys", error))
+        return FALSE;
+    if (!cli->json)
+        print_keys(cli->env->out, cli->result);
+    return TRUE;
+}
+
+gboolean imp_command_station_keys_add(ImpCli *cli, GError **error)
+{
+    g_autoptr(GBytes) grant = imp_file_read(cli->arguments[0], IMP_KEY_FILE_MAX, error);
+    g_autoptr(ImpHttpClient) client = grant != NULL ? imp_remote_station(cli, error) : NULL;
+    json_t *answer = client != NULL ? imp_remote_send(client, "POST", "/v1/keys", grant, error) : NULL;
+    if (answer == NULL)
+        return FALSE;
+    json_object_update(cli->result, answer);
+    json_decref(answer);
+    if (!cli->json)
+        fprintf(cli->env->out, "granted image key %s\n", text_of(cli->result, "id"));
+    return TRUE;
+}
+
+/* DELETE of something that is named by a key's ID. */
+static gboolean remove_key(ImpCli *cli, const char *folder, const char *said, GError **error)
+{
+    ImpKeyId id;
+    if (!imp_key_id_parse(cli->arguments[0], &id)) {
+        imp_error_set(error, IMP_E_ARGUMENT, "'%s' is no key ID: 64 lower-case hexadecimal digits",
+                      cli->arguments[0]);
+        return FALSE;
+    }
+    g_autofree char *path = g_strdup_printf("%s/%s", folder, cli->arguments[0]);
+    if (!fetch(cli, "DELETE", NULL, path, error))
+        return FALSE;
+    if (!cli->json)
+        fprintf(cli->env->out, "%s\n", said);
+    return TRUE;
+}
+
+gboolean imp_command_station_keys_remove(ImpCli *cli, GError **error)
+{
+    return remove_key(cli, "/v1/keys", "deleted; images that need it are blocked", error);
+}
+
+gboolean imp_command_station_trust(ImpCli *cli, GError **error)
+{
+    if (!fetch(cli, "GET", NULL, "/v1/trust", error))
+        return FALSE;
+    if (cli->json)
+        return TRUE;
+    gsize i;
+    const json_t *author;
+    json_array_foreach(json_object_get(cli->result, "authors"), i, author)
+        fprintf(cli->env->out, "%s  %s\n", text_of(author, "id"), text_of(author, "name"));
+    return TRUE;
+}
+
+gboolean imp_command_station_trust_add(ImpCli *cli, GError **error)
+{
+    g_autoptr(ImpKey) key = imp_key_load(cli->arguments[0], error);
+    if (key == NULL)
+        return FALSE;
+    g_autofree char *pem = imp_key_public_pem(key);
+    g_autofree char *name = imp_cli_has(cli, IMP_OPTION_NAME) ? g_strdup(cli->values[IMP_OPTION_NAME])
+                                                              : imp_file_stem(cli->arguments[0]);
+    json_t *body = json_pack("{s:s, s:s}", "name", name, "public_key", pem);
+    gboolean done = body != NULL && fetch(cli, "POST", body, "/v1/trust", error);
+    json_decref(body);
+    if (done && !cli->json)
+        fprintf(cli->env->out, "author %s (%s) is trusted\n", name, text_of(cli->result, "id"));
+    return done;
+}
+
+gboolean imp_command_station_trust_remove(ImpCli *cli, GError **error)
+{
+    return remove_key(cli, "/v1/trust", "trusted no longer; the author's images are blocked", error);
+}
+
+gboolean imp_command_station_enrol(ImpCli *cli, GError **error)
+{
+    /* The code is good for one use and names no secret but itself; a file keeps it off the command line all the same. */
+    const char *path = imp_cli_has(cli, IMP_OPTION_CODE_FILE) ? cli->values[IMP_OPTION_CODE_FILE] : "-";
+    char *code =
+        cli->n_arguments > 0 ? g_strdup(cli->arguments[0]) : imp_file_read_secret(cli->env->in, path, error);
+    if (code == NULL)
+        return FALSE;
+    json_t *body = json_pack("{s:s}", "code", code);
+    if (imp_cli_has(cli, IMP_OPTION_NAME))
+        json_object_set_new(body, "name", json_string(cli->values[IMP_OPTION_NAME]));
+    gboolean done = fetch(cli, "POST", body, "/v1/enrol", error);
+    json_decref(body);
+    imp_file_free_secret(code);
+    if (done && !cli->json)
+        fprintf(cli->env->out, "enrolled at %s, %s\n", text_of(cli->result, "url"),
+                text_of(cli->result, "state"));
+    return done;
+}

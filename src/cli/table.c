@@ -1,0 +1,156 @@
+/* The options and commands of imprint, in the order in which help lists them. docs/cli.md is held against this table by
+ * a test. */
+#include "cli/cli.h"
+#include "cli/commands.h"
+
+#define O(option) ((guint64)1 << IMP_OPTION_##option)
+
+const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
+    [IMP_OPTION_HELP] = {"help", 'h', NULL, "say what the command does"},
+    [IMP_OPTION_JSON] = {"json", 0, NULL, "print the result as one JSON object, and nothing else"},
+    [IMP_OPTION_VERSION] = {"version", 0, NULL, "print the version"},
+    [IMP_OPTION_AUTHOR_KEY] = {"author-key", 0, "FILE", "the author's key"},
+    [IMP_OPTION_CA] = {"ca", 0, "FILE", "certificate of the cloud's CA (PEM)"},
+    [IMP_OPTION_CODE_FILE] = {"code-file", 0, "FILE", "read the code from a file; - is standard input"},
+    [IMP_OPTION_CSV] = {"csv", 0, "FILE", "write CSV into a file; - is standard output"},
+    [IMP_OPTION_DATES] = {"dates", 0, "FROM to TO", "days on which the image may run (UTC, inclusive)"},
+    [IMP_OPTION_DIR] = {"dir", 0, "FOLDER", "where the files are made (default: the current folder)"},
+    [IMP_OPTION_ENCRYPT_TO] = {"encrypt-to", 0, "FILE", "the public half of the image key"},
+    [IMP_OPTION_FACTORY] = {"factory", 0, "NAME", "the factory at the cloud"},
+    [IMP_OPTION_FINGERPRINT] = {"fingerprint", 0, "HEX", "what the other side's key must have"},
+    [IMP_OPTION_GROUP] = {"group", 0, "NAME", "the group of stations"},
+    [IMP_OPTION_IMAGE] = {"image", 0, "ID", "only of this image"},
+    [IMP_OPTION_IMAGE_KEY] = {"image-key", 0, "FILE", "the private image key"},
+    [IMP_OPTION_KIND] = {"kind", 0, "sap|job", "the kind of image"},
+    [IMP_OPTION_LIMIT] = {"limit", 0, "NUMBER", "at most so many lines"},
+    [IMP_OPTION_MAX_FAILURES] = {"max-failures", 0, "NUMBER", "stop after so many failed units"},
+    [IMP_OPTION_NAME] = {"name", 0, "NAME", "under this name"},
+    [IMP_OPTION_ORDER] = {"order", 0, "NUMBER", "the work order, kept in every record"},
+    [IMP_OPTION_OUTPUT] = {"output", 'o', "FILE", "the file to write"},
+    [IMP_OPTION_PASSWORD_FILE] = {"password-file", 0, "FILE", "read the password from a file"},
+    [IMP_OPTION_PORTS] = {"ports", 0, "all|A,B", "the ports to start"},
+    [IMP_OPTION_PROBE] = {"probe", 0, "SPEC", "tcp:HOST:PORT or usb:SERIAL (default: the only USB probe)"},
+    [IMP_OPTION_REASON] = {"reason", 0, "TEXT", "why, for the audit log"},
+    [IMP_OPTION_RECIPE] = {"recipe", 0, "FILE", "the recipe whose releases are meant"},
+    [IMP_OPTION_RELEASE] = {"release", 0, "NAME", "a release of the recipe"},
+    [IMP_OPTION_RESULT] = {"result", 0, "FILE",
+                           "write what --json prints into a file, beside the ordinary output"},
+    [IMP_OPTION_SOCKET] = {"socket", 0, "PATH", "the station's control socket"},
+    [IMP_OPTION_TO] = {"to", 0, "FILE", "the station's sealing key (its public half)"},
+    [IMP_OPTION_TOKEN_FILE] = {"token-file", 0, "FILE", "read the token from a file"},
+    [IMP_OPTION_UNITS] = {"units", 0, "NUMBER", "how many units may be made"},
+    [IMP_OPTION_USER] = {"user", 0, "EMAIL", "the person who logs in"},
+    [IMP_OPTION_YES] = {"yes", 'y', NULL, "answer questions with yes"},
+};
+
+#define STATION O(SOCKET)
+#define CLOUD   O(TOKEN_FILE)
+
+const ImpCommandEntry imp_cli_commands[] = {
+    {"run", "RECIPE", 1, 1, O(PROBE) | O(RELEASE) | O(ORDER), imp_command_run,
+     "program the chip on the desk: no cloud, no keys, no daemon",
+     "Builds the recipe in memory and carries it out on one chip. Counts, serial numbers and records are "
+     "kept in\n"
+     "a ledger of its own in the user's data folder (imprint/ledger.db); with --release the release's\n"
+     "restrictions hold there."},
+    {"key new", "author|image NAME", 2, 2, O(DIR), imp_command_key_new,
+     "make a key pair: NAME.key (keep it secret) and NAME.pub", NULL},
+    {"key show", "FILE", 1, 1, 0, imp_command_key_show, "show which key a file holds", NULL},
+    {"key grant", "IMAGE-KEY", 1, 1, O(TO) | O(FINGERPRINT) | O(OUTPUT) | O(SOCKET) | O(YES),
+     imp_command_key_grant, "give a station the private image key, sealed to its sealing key",
+     "With --to and -o: seals to the station's public key in a file and writes the grant, which `imprint "
+     "station\n"
+     "keys add` loads. With --socket: asks the station itself for its key, and loads the grant at once. "
+     "Compare\n"
+     "the fingerprint with the one that the station shows; --fingerprint does it for you."},
+    {"build", "RECIPE", 1, 1, O(OUTPUT), imp_command_build,
+     "build a recipe with all its inputs into an object (.impo)", NULL},
+    {"seal", "OBJECT", 1, 1,
+     O(OUTPUT) | O(AUTHOR_KEY) | O(ENCRYPT_TO) | O(RECIPE) | O(RELEASE) | O(KIND) | O(UNITS) |
+         O(MAX_FAILURES) | O(DATES) | O(FACTORY) | O(CA),
+     imp_command_seal, "seal an object into an image (.imp), a SAP or a JOB",
+     "What the image may do comes from a release of the recipe (--recipe FILE --release NAME); options "
+     "given\n"
+     "beside it come first. Each sealing is a new image with a count of its own. A JOB needs the "
+     "certificate\n"
+     "of its cloud's CA: --ca, or the one that `imprint cloud login` has kept. Beside a JOB's image lies "
+     "its\n"
+     "registration statement, with the same name and the ending .statement."},
+    {"inspect", "IMAGE", 1, 1, O(IMAGE_KEY) | O(AUTHOR_KEY), imp_command_inspect,
+     "say what can be read of an image or an object", NULL},
+    {"verify", "IMAGE", 1, 1, O(IMAGE_KEY) | O(AUTHOR_KEY), imp_command_verify,
+     "check an image as far as the keys reach", NULL},
+    {"explain", "CODE", 1, 1, 0, imp_command_explain, "explain an error code (E2107)", NULL},
+
+    {"station status", "", 0, 0, STATION, imp_command_station_status, "show ports, images and cloud", NULL},
+    {"station images", "", 0, 0, STATION, imp_command_station_images, "list the images of the station", NULL},
+    {"station load", "IMAGE", 1, 1, STATION, imp_command_station_load, "load an image file", NULL},
+    {"station delete", "IMAGE", 1, 1, STATION, imp_command_station_delete, "delete an image; its counts stay",
+     NULL},
+    {"station launch", "IMAGE", 1, 1, STATION | O(PORTS) | O(ORDER), imp_command_station_launch,
+     "program the chips in the ports, and show how it goes on",
+     "IMAGE is an image's ID or its name. Ends when every port has ended; the exit status is that of the "
+     "worst."},
+    {"station cancel", "LAUNCH", 1, 1, STATION, imp_command_station_cancel,
+     "end a launch as soon as the target allows", NULL},
+    {"station log", "", 0, 0, STATION | O(CSV) | O(LIMIT) | O(IMAGE), imp_command_station_log,
+     "show the records of launches", NULL},
+    {"station keys", "", 0, 0, STATION, imp_command_station_keys,
+     "show the station's sealing key and the image keys it was granted", NULL},
+    {"station keys add", "GRANT", 1, 1, STATION, imp_command_station_keys_add,
+     "load a grant that imprint key grant has made", NULL},
+    {"station keys remove", "KEY-ID", 1, 1, STATION, imp_command_station_keys_remove,
+     "delete a granted image key; its images are blocked at once", NULL},
+    {"station trust", "", 0, 0, STATION, imp_command_station_trust,
+     "list the authors whose images the station runs", NULL},
+    {"station trust add", "AUTHOR-KEY", 1, 1, STATION | O(NAME), imp_command_station_trust_add,
+     "trust an author", NULL},
+    {"station trust remove", "KEY-ID", 1, 1, STATION, imp_command_station_trust_remove,
+     "trust an author no longer; the author's images are blocked at once", NULL},
+    {"station enrol", "[CODE]", 0, 1, STATION | O(CODE_FILE) | O(NAME), imp_command_station_enrol,
+     "enrol the station at a cloud with a one-time code", NULL},
+
+    {"cloud login", "URL", 1, 1, O(USER) | O(PASSWORD_FILE) | O(CA) | O(FINGERPRINT) | O(YES),
+     imp_command_cloud_login, "log in at a cloud; later commands work there",
+     "URL is https://HOST:PORT. The cloud's CA is believed by --ca, by --fingerprint (the digest of its key, "
+     "which\n"
+     "the cloud prints at its first start), or after you have compared it. The password is asked for, or "
+     "read\n"
+     "from --password-file. The token is kept in the user's configuration folder (imprint/cloud.token, mode "
+     "0600)."},
+    {"cloud logout", "", 0, 0, CLOUD, imp_command_cloud_logout, "revoke the token", NULL},
+    {"cloud factory list", "", 0, 0, CLOUD, imp_command_cloud_factory_list, "list factories and their groups",
+     NULL},
+    {"cloud factory add", "NAME", 1, 1, CLOUD, imp_command_cloud_factory_add, "add a factory", NULL},
+    {"cloud group add", "NAME", 1, 1, CLOUD | O(FACTORY), imp_command_cloud_group_add,
+     "add a group of stations to a factory", NULL},
+    {"cloud station list", "", 0, 0, CLOUD, imp_command_cloud_station_list, "list the stations", NULL},
+    {"cloud station enrol-code", "", 0, 0, CLOUD | O(FACTORY) | O(GROUP) | O(OUTPUT),
+     imp_command_cloud_station_code, "make a one-time code that enrols one station",
+     "Give it to whoever stands at the station: imprint station enrol. With -o it goes into a file (mode "
+     "0600)."},
+    {"cloud station remove", "STATION", 1, 1, CLOUD | O(REASON), imp_command_cloud_station_remove,
+     "remove a station: it may report what it was permitted before, and nothing else", NULL},
+    {"cloud station admit", "STATION", 1, 1, CLOUD | O(REASON), imp_command_cloud_station_admit,
+     "lift a station's block after somebody has looked at it", NULL},
+    {"cloud author list", "", 0, 0, CLOUD, imp_command_cloud_author_list,
+     "list the authors whose images may be registered", NULL},
+    {"cloud author add", "AUTHOR-KEY", 1, 1, CLOUD | O(NAME), imp_command_cloud_author_add,
+     "allow an author to register images", NULL},
+    {"cloud image list", "", 0, 0, CLOUD, imp_command_cloud_image_list, "list images and their counts", NULL},
+    {"cloud image register", "STATEMENT", 1, 1, CLOUD, imp_command_cloud_image_register,
+     "register a JOB by its statement: what it is and may do, never its data", NULL},
+    {"cloud image upload", "IMAGE", 1, 1, CLOUD, imp_command_cloud_image_upload,
+     "hand the encrypted image to the cloud, which delivers it to the stations", NULL},
+    {"cloud image pause", "IMAGE", 1, 1, CLOUD | O(REASON), imp_command_cloud_image_pause,
+     "begin no unit until it is resumed", NULL},
+    {"cloud image resume", "IMAGE", 1, 1, CLOUD | O(REASON), imp_command_cloud_image_resume, "go on", NULL},
+    {"cloud image disable", "IMAGE", 1, 1, CLOUD | O(REASON) | O(YES), imp_command_cloud_image_disable,
+     "end an image for ever", NULL},
+    {"cloud pool list", "", 0, 0, CLOUD, imp_command_cloud_pool_list, "list serial number pools", NULL},
+    {"cloud pool set-next", "POOL NUMBER", 2, 2, CLOUD | O(REASON), imp_command_cloud_pool_set_next,
+     "skip ahead to a number; never back", NULL},
+    {"cloud log", "", 0, 0, CLOUD | O(CSV) | O(LIMIT) | O(IMAGE), imp_command_cloud_log,
+     "show the records of all stations", NULL},
+};
+const gsize imp_cli_command_count = G_N_ELEMENTS(imp_cli_commands);

@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""The authors' commands on files: keys, build, seal, inspect, verify, grant."""
+import json
+import os
+import subprocess
+
+import imptest
+
+RECIPE = """\
+imprint: 1
+name: Widget
+version: 1.2.3
+device: nRF51822
+data: {app: {file: app.bin, at: 0x00000000}}
+releases:
+  bench: {kind: sap, encrypt-to: image.pub, units: 5, dates: 2026-12-01 to 2027-03-31}
+  line: {kind: job, factory: Shenzhen, encrypt-to: image.pub, units: 6, max-failures: 2}
+"""
+
+
+class Author(imptest.TestCase):
+    def setUp(self):
+        self.dir = self.folder()
+        self.env = dict(os.environ, XDG_DATA_HOME=self.path("data"), XDG_CONFIG_HOME=self.path("config"))
+        with open(self.path("app.bin"), "wb") as f:
+            f.write(bytes(range(256)) * 5)
+        with open(self.path("recipe.yaml"), "w", encoding="utf-8") as f:
+            f.write(RECIPE)
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def read(self, name):
+        with open(self.path(name), "rb") as f:
+            return f.read()
+
+    def write(self, name, data):
+        with open(self.path(name), "wb") as f:
+            f.write(data)
+
+    def imprint(self, *args, status=0):
+        done = subprocess.run([imptest.program("imprint"), *args], capture_output=True, text=True, timeout=60, env=self.env,
+                              cwd=self.dir)
+        self.assertEqual(done.returncode, status, f"{args}\n{done.stdout}{done.stderr}")
+        return done.stdout + done.stderr
+
+    def json(self, *args, status=0):
+        return json.loads(self.imprint(*args, "--json", status=status))
+
+    def keys(self):
+        for purpose, name in (("author", "alice"), ("image", "image")):
+            self.imprint("key", "new", purpose, name)
+
+    def sap(self):
+        self.keys()
+        self.imprint("build", "recipe.yaml", "-o", "x.impo")
+        return self.json("seal", "x.impo", "--recipe", "recipe.yaml", "--release", "bench", "--author-key", "alice.key",
+                         "-o", "x.imp")
+
+    def test_keys(self):
+        made = self.json("key", "new", "author", "alice")
+        self.assertEqual(os.stat(self.path("alice.key")).st_mode & 0o777, 0o600)
+        shown = self.json("key", "show", "alice.pub")
+        self.assertEqual((shown["id"], shown["private"]), (made["id"], False))
+        self.assertTrue(self.json("key", "show", "alice.key")["private"])
+        self.assertNotIn("PRIVATE", self.imprint("key", "show", "alice.key"))
+        before = self.read("alice.key")
+        self.assertIn("E1008", self.imprint("key", "new", "author", "alice", status=3))
+        self.assertEqual(self.read("alice.key"), before)
+        os.chmod(self.path("alice.key"), 0o644)
+        self.assertIn("E3104", self.imprint("key", "show", "alice.key", status=2))
+        self.imprint("key", "new", "door", "bob", status=2)
+
+    def test_build_is_reproducible(self):
+        first = self.json("build", "recipe.yaml", "-o", "a.impo")
+        os.utime(self.path("app.bin"), (1, 1))
+        second = self.json("build", self.path("recipe.yaml"), "-o", "b.impo")
+        self.assertEqual(self.read("a.impo"), self.read("b.impo"))
+        self.assertEqual(first["content_sha256"], second["content_sha256"])
+        self.assertIn(first["content_sha256"], self.imprint("inspect", "a.impo"))
+
+    def test_sap(self):
+        sealed = self.sap()
+        self.assertEqual((sealed["kind"], sealed["encrypted"]), ("sap", True))
+        self.assertNotIn(bytes(range(64)), self.read("x.imp"))  # the firmware cannot be read
+        self.assertIn(sealed["id"], self.imprint("inspect", "x.imp"))
+        everything = self.imprint("inspect", "x.imp", "--image-key", "image.key", "--author-key", "alice.pub")
+        for words in ("Widget", "1.2.3", "nRF51822"):
+            self.assertIn(words, everything)
+        self.assertEqual(self.json("verify", "x.imp", "--author-key", "alice.pub")["verified"], "shape")
+        self.assertEqual(self.json("verify", "x.imp", "--author-key", "alice.pub", "--image-key", "image.key")["verified"],
+                         "all")
+        again = self.json("seal", "x.impo", "--kind", "sap", "--author-key", "alice.key", "--encrypt-to", "image.pub", "-o",
+                          "y.imp")
+        self.assertNotEqual(again["id"], sealed["id"])
+
+    def test_verify_refuses(self):
+        self.sap()
+        self.imprint("key", "new", "author", "mallory")
+        self.imprint("key", "new", "image", "other")
+        whole = self.read("x.imp")
+        rows = [("E3016", ["--author-key", "mallory.pub", "--image-key", "image.key"], whole),
+                ("E3001", [], b"hello" * 20),
+                ("E3004", [], whole[:-1]),
+                ("E3005", [], whole + b"\0"),
+                ("E3006", [], whole[:-40] + bytes([whole[-40] ^ 1]) + whole[-39:])]
+        for code, keys, data in rows:
+            self.write("bad.imp", data)
+            self.assertIn(code, self.imprint("verify", "bad.imp", *keys, status=3))
+        # with a key that is not the image's own, only the shape can be seen
+        self.assertEqual(self.json("verify", "x.imp", "--author-key", "alice.pub", "--image-key", "other.key")["verified"],
+                         "shape")
+
+    def test_job_needs_its_cloud(self):
+        self.keys()
+        self.imprint("build", "recipe.yaml", "-o", "x.impo")
+        args = ["seal", "x.impo", "--recipe", "recipe.yaml", "--release", "line", "--author-key", "alice.key", "-o", "j.imp"]
+        self.assertIn("cloud login", self.imprint(*args, status=2))
+        openssl = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj",
+                   "/CN=ca", "-keyout", self.path("ca.key"), "-out", self.path("ca.pem")]
+        subprocess.run(openssl, check=True, capture_output=True)
+        sealed = self.json(*args, "--ca", "ca.pem")
+        self.assertEqual((sealed["kind"], sealed["statement"]), ("job", "j.statement"))
+        self.assertTrue(self.read("j.statement"))
+        inspected = self.json("inspect", "j.imp")
+        self.assertIn("Shenzhen", json.dumps(inspected))
+        # an unencrypted JOB can be made for a local load; the command says that anyone can read it
+        self.assertIn("anyone can read", self.imprint("seal", "x.impo", "--kind", "job", "--factory", "Shenzhen", "--ca", "ca.pem",
+                                                      "--author-key", "alice.key", "-o", "k.imp"))
+
+    def test_seal_says_what_is_missing(self):
+        self.keys()
+        self.imprint("build", "recipe.yaml", "-o", "x.impo")
+        rows = [(["--kind", "sap", "-o", "x.imp"], "--author-key"),
+                (["--author-key", "alice.key", "-o", "x.imp"], "--kind"),
+                (["--kind", "sap", "--author-key", "alice.key"], "--output"),
+                (["--kind", "tea", "--author-key", "alice.key", "-o", "x.imp"], "tea"),
+                (["--kind", "sap", "--author-key", "alice.pub", "-o", "x.imp"], "E3103"),
+                (["--kind", "sap", "--author-key", "alice.key", "--units", "0", "-o", "x.imp"], "--units"),
+                (["--kind", "sap", "--author-key", "alice.key", "--dates", "soon", "-o", "x.imp"], "--dates"),
+                (["--recipe", "recipe.yaml", "--author-key", "alice.key", "-o", "x.imp"], "--release"),
+                (["--recipe", "recipe.yaml", "--release", "bensh", "--author-key", "alice.key", "-o", "x.imp"], "bench")]
+        for args, says in rows:
+            self.assertIn(says, self.imprint("seal", "x.impo", *args, status=2), args)
+            self.assertFalse(os.path.exists(self.path("x.imp")), args)
+
+    def test_grant(self):
+        self.keys()
+        station = self.json("key", "new", "author", "station")  # any P-256 pair may stand for a station's sealing key
+        args = ["key", "grant", "image.key", "--to", "station.pub", "-o", "grant"]
+        self.assertIn("another one", self.imprint(*args, "--fingerprint", "00" * 32, status=2))
+        self.assertFalse(os.path.exists(self.path("grant")))
+        granted = self.json(*args, "--fingerprint", station["id"])
+        self.assertEqual(granted["station_key"], station["id"])
+        self.assertTrue(self.read("grant"))
+        self.assertNotIn(b"PRIVATE", self.read("grant"))
+        self.imprint("key", "grant", "image.pub", "--to", "station.pub", "-o", "g2", "--yes", status=2)
+
+
+if __name__ == "__main__":
+    imptest.main()

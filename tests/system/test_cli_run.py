@@ -1,0 +1,246 @@
+#!/usr/bin/env python3
+"""`imprint run` against a real imprint-board: what is in the chip afterwards, what is counted, and what goes wrong, read aloud."""
+import json
+import os
+import random
+import signal
+import struct
+import subprocess
+
+import imptest
+
+SEED = int(os.environ.get("IMPRINT_SEED", random.randrange(1 << 32)))
+FLASH = 256 * 1024
+SERIAL_AT = 0x8000
+
+RECIPE = """\
+imprint: 1
+name: Widget
+device: nRF51822
+data: {app: {file: app.hex}}
+values:
+  serial: {pool: widget-serial, text: "W-{n:05}"}
+  uid: {read: uid}
+place:
+  - {value: serial, at: 0x00008000, size: 12, pad: 0x00}
+steps:
+  - read: [uid]
+  - erase: all
+  - program: [app, values]
+  - verify: checksum
+  - reset: run
+log: [uid, serial]
+releases:
+  two: {kind: sap, units: 2}
+"""
+
+
+def intel_hex(data, base=0):
+    lines, upper = [], None
+    for at in range(0, len(data), 16):
+        addr = base + at
+        if addr >> 16 != upper:
+            upper = addr >> 16
+            lines.append(bytes([2, 0, 0, 4, upper >> 8, upper & 255]))
+        some = data[at:at + 16]
+        lines.append(bytes([len(some), addr >> 8 & 255, addr & 255, 0]) + some)
+    lines.append(bytes([0, 0, 0, 1]))
+    return "".join(f":{line.hex()}{-sum(line) & 255:02x}\n".upper() for line in lines)
+
+
+class Run(imptest.TestCase):
+    def setUp(self):
+        print(f"# seed {SEED}", flush=True)
+        self.dir = self.folder()
+        self.random = random.Random(SEED)
+        # a vector table (stack, reset handler 0x41), `b .` at 0x40, and bytes of the seed
+        self.app = struct.pack("<II", 0x20002000, 0x41).ljust(0x40, b"\0") + b"\xfe\xe7" + self.random.randbytes(6000)
+        self.write("app.hex", intel_hex(self.app))
+        self.recipe = self.write("recipe.yaml", RECIPE)
+        self.env = dict(os.environ, XDG_DATA_HOME=os.path.join(self.dir, "data"),
+                        XDG_CONFIG_HOME=os.path.join(self.dir, "config"))
+
+    def write(self, name, text):
+        path = os.path.join(self.dir, name)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        return path
+
+    def imprint(self, *args):
+        return subprocess.run([imptest.program("imprint"), *args], capture_output=True, text=True, timeout=120, env=self.env)
+
+    def run_on(self, board, *more, recipe=None):
+        return self.imprint("run", recipe or self.recipe, "--probe", f"tcp:{board.dap}", *more)
+
+    def run_json(self, board, *more):
+        done = self.run_on(board, "--json", *more)
+        return done.returncode, json.loads(done.stdout)
+
+    def expected(self, serial):
+        memory = bytearray(b"\xff" * FLASH)
+        memory[:len(self.app)] = self.app
+        memory[SERIAL_AT:SERIAL_AT + 12] = serial.encode().ljust(12, b"\0")
+        return bytes(memory)
+
+    def test_programs_the_chip(self):
+        board = self.board("--fill", "random", "--seed", "7")
+        uid = bytes.fromhex(board.control("uid"))[::-1].hex()
+        done = self.run_on(board)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(board.dump(), self.expected("W-00001"))
+        for text in ("Widget", "nRF51822", "PASSED in ", "W-00001", uid, "program", "verify"):
+            self.assertIn(text, done.stdout)
+        self.assertNotIn("\033", done.stdout)  # no terminal: no colours, nothing drawn
+        self.assertEqual(board.status()["running"], 1)
+
+    def test_numbers_go_on_and_are_kept(self):
+        board = self.board()
+        serials = []
+        for _ in range(3):
+            status, result = self.run_json(board)
+            self.assertEqual((status, result["ok"], result["state"], result["result"]), (0, True, "passed", "passed"))
+            serials.append(result["numbers"][0]["text"])
+            board.control("next")
+        self.assertEqual(serials, ["W-00001", "W-00002", "W-00003"])
+        ledger = os.path.join(self.dir, "data", "imprint", "ledger.db")
+        self.assertEqual(os.stat(ledger).st_mode & 0o777, 0o600)
+
+    def test_release_counts(self):
+        board = self.board()
+        for _ in range(2):
+            status, _ = self.run_json(board, "--release", "two")
+            self.assertEqual(status, 0)
+            board.control("next")
+        board.control("reset-counters")
+        done = self.run_on(board, "--release", "two")
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("REFUSED at START", done.stdout)
+        self.assertIn("E5001 count-used-up", done.stdout)
+        self.assertIn("2 of 2 passed, 0 in work", done.stdout)
+        self.assertEqual(board.status()["packets"], 0)  # the chip was not touched
+        done = self.run_on(board, "--release", "three")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("two", done.stderr)
+
+    def test_failures_are_read_aloud(self):
+        rows = [  # board's options, control line, status, code, says, never
+            (["--empty"], None, 2, "E2010 no-target", "check the board's seat", "spent"),
+            (["--fault", "wrong-chip"], None, 1, "E2101 wrong-chip", "nothing was erased", "spent"),
+            (["--fault", "wrong-variant"], None, 1, "E2101 wrong-chip", "CODESIZE", "spent"),
+        ]
+        for options, line, status, code, says, never in rows:
+            board = self.board(*options)
+            if line:
+                board.control(line)
+            done = self.run_on(board)
+            self.assertEqual(done.returncode, status, options)
+            for text in ("FAILED in attach", code, "likely", "do  ", says):
+                self.assertIn(text, done.stdout, options)
+            self.assertNotIn(never, done.stdout, options)
+            self.assertNotIn("PASSED", done.stdout, options)
+            after = board.status()
+            self.assertEqual((after["pages_erased"], after["mass_erases"], after["words_programmed"]), (0, 0, 0), options)
+            board.stop()
+
+    def test_stuck_bit_is_found(self):
+        board = self.board()
+        address = self.random.randrange(0, len(self.app))
+        bit = self.random.randrange(8)
+        while self.app[address] >> bit & 1:  # a bit that should become 0 stays 1
+            address, bit = self.random.randrange(0, len(self.app)), self.random.randrange(8)
+        board.control(f"fault stuck-bit {address} {bit}")
+        status, result = self.run_json(board)
+        self.assertEqual((status, result["ok"], result["state"], result["result"]), (1, False, "failed", "spent"))
+        error = result["error"]
+        self.assertEqual((error["code"], error["name"], error["disposition"], error["step"]),
+                         (2107, "flash-mismatch", "reject-unit", "verify"))
+        at = int(error["address"], 16)
+        self.assertTrue(at <= address < at + len(error["expected"]) // 2, error)
+        offset = address - at
+        expected, found = bytes.fromhex(error["expected"]), bytes.fromhex(error["found"])
+        self.assertEqual(expected[offset], self.app[address])
+        self.assertEqual(found[offset], self.app[address] | 1 << bit)
+        # the number was written into a unit: it is never given again
+        board.control("fault none")
+        board.control("next")
+        status, result = self.run_json(board)
+        self.assertEqual((status, result["numbers"][0]["text"]), (0, "W-00002"))
+
+    def test_no_probe(self):
+        board = self.board()
+        board.stop()
+        done = self.run_on(board)
+        self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+        self.assertIn(board.dap, done.stdout)
+        self.assertIn("E2001 probe-not-found", done.stdout)
+        done = self.imprint("run", self.recipe, "--probe", "carrier-pigeon")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("carrier-pigeon", done.stdout + done.stderr)
+
+    def test_bad_recipes(self):
+        rows = [
+            (RECIPE.replace("verify: checksum", "verfy: checksum"), ["recipe.yaml:14", "verfy", "verify"]),
+            (RECIPE.replace("nRF51822", "nRF51823"), ["recipe.yaml:3", "nRF51822"]),
+            (RECIPE.replace("app.hex", "none.hex"), ["none.hex"]),
+            (RECIPE.replace("  - verify: checksum\n", ""), ["verif"]),
+            (RECIPE.replace("at: 0x00008000", "at: 0x00001000"), ["0x00001000"]),
+            ("- a list\n", ["recipe.yaml:1"]),
+        ]
+        board = self.board()
+        for text, says in rows:
+            self.write("recipe.yaml", text)
+            done = self.run_on(board)
+            self.assertEqual(done.returncode, 2, text)
+            self.assertEqual(done.stdout, "", text)
+            for words in says + ["likely", "do  "]:
+                self.assertIn(words, done.stderr, text)
+        self.assertEqual(board.status()["packets"], 0)
+
+    def test_interrupted(self):
+        """Ctrl-C while it programs: a failed unit, a spent number, and the next run goes on."""
+        self.app = self.random.randbytes(200 * 1024)
+        self.write("app.hex", intel_hex(self.app))
+        self.write("recipe.yaml", RECIPE.replace("0x00008000", "0x0003F000"))
+        board = self.board()
+        child = subprocess.Popen([imptest.program("imprint"), "run", self.recipe, "--probe", f"tcp:{board.dap}"],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.env)
+        self.addCleanup(child.kill)
+        seen = ""
+        while "program\n" not in seen:
+            line = child.stdout.readline()
+            self.assertNotEqual(line, "", seen)
+            seen += line
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=60)
+        self.assertEqual(child.returncode, 2, seen + out + err)
+        self.assertIn("E1010 cancelled", out)
+        self.assertIn("spent", out)
+        board.control("next")
+        status, result = self.run_json(board)
+        self.assertEqual((status, result["numbers"][0]["text"]), (0, "W-00002"))
+
+    def test_killed(self):
+        """kill -9 while it programs: the next run records the first as unknown and does not give its number again."""
+        self.app = self.random.randbytes(200 * 1024)
+        self.write("app.hex", intel_hex(self.app))
+        self.write("recipe.yaml", RECIPE.replace("0x00008000", "0x0003F000"))
+        board = self.board()
+        child = subprocess.Popen([imptest.program("imprint"), "run", self.recipe, "--probe", f"tcp:{board.dap}"],
+                                 stdout=subprocess.PIPE, text=True, env=self.env)
+        seen = ""
+        while "program\n" not in seen:
+            line = child.stdout.readline()
+            self.assertNotEqual(line, "", seen)
+            seen += line
+        child.kill()
+        child.wait()
+        child.stdout.close()
+        board.control("next")
+        done = self.run_on(board)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("unknown", done.stderr)
+        self.assertIn("W-00002", done.stdout)
+
+
+if __name__ == "__main__":
+    imptest.main()

@@ -1,0 +1,290 @@
+/* Whole recipes against what is said about them, word for word: bad-recipes.txt and good-recipes.txt in the folder RECIPES.
+ * (FOLDER stands for the folder of the recipe.) A block of these files is
+ *
+ *     === name
+ *     recipe
+ *     --- code of the error (bad ones), nothing (good ones)
+ *     the message, or what was built
+ *
+ * The recipes stand in a folder with app.hex (16 bytes at 0, 4 bytes at 0x100), more.hex (4 bytes at 0x10001080), ram.hex (4 bytes at
+ * 0x20000000), broken.hex, blob.bin (8 bytes) and empty.bin. With REGENERATE set the program prints the files anew: look at every
+ * difference. */
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/id.h"
+#include "build/build.h"
+#include "ledger/pool.h"
+
+static const struct {
+    const char *name, *text;
+} files[] = {
+    {"app.hex", ":10000000000102030405060708090A0B0C0D0E0F78\n:0401000000112233"
+                "95"
+                "\n:00000001FF\n"},
+    {"more.hex", ":020000041000EA\n:04108000AABBCCDD5E\n:00000001FF\n"},
+    {"ram.hex", ":020000042000DA\n:0400000001020304F2\n:00000001FF\n"},
+    {"broken.hex", ":0400000001020304F2\n:0400040001020304EF\n:00000001FF\n"},
+    {"blob.bin", "12345678"},
+    {"empty.bin", ""},
+};
+
+typedef struct {
+    char *name, *recipe, *code, *expected;
+} Block;
+
+static void block_free(gpointer data)
+{
+    Block *block = data;
+    g_free(block->name);
+    g_free(block->recipe);
+    g_free(block->code);
+    g_free(block->expected);
+    g_free(block);
+}
+
+static GPtrArray *read_blocks(const char *file)
+{
+    g_autofree char *path = g_build_filename(g_getenv("RECIPES"), file, NULL), *text = NULL;
+    g_autoptr(GError) error = NULL;
+    g_assert_true(g_file_get_contents(path, &text, NULL, &error));
+    g_auto(GStrv) parts = g_strsplit(text, "=== ", -1);
+    GPtrArray *blocks = g_ptr_array_new_with_free_func(block_free);
+    for (char **part = parts + 1; *part; part++) {
+        Block *block = g_new0(Block, 1);
+        g_auto(GStrv) halves = g_strsplit(*part, "--- ", 2);
+        g_assert_cmpuint(g_strv_length(halves), ==, 2);
+        char *recipe = strchr(halves[0], '\n'), *expected = strchr(halves[1], '\n');
+        block->name = g_strndup(halves[0], (gsize)(recipe - halves[0]));
+        block->recipe = g_strdup(recipe + 1);
+        block->code = g_strndup(halves[1], (gsize)(expected - halves[1]));
+        block->expected = g_strchomp(g_strdup(expected + 1));
+        g_ptr_array_add(blocks, block);
+    }
+    return blocks;
+}
+
+static void describe_values(GString *out, const ImpContent *c)
+{
+    for (gsize i = 0; i < c->n_pools; i++)
+        g_string_append_printf(out, "pool %s %s\n", c->pools[i].id, c->pools[i].definition);
+    for (gsize i = 0; i < c->n_values; i++) {
+        const ImpValue *v = &c->values[i];
+        if (v->kind == IMP_VALUE_POOL)
+            g_string_append_printf(out, "value %s pool %u%s\n", v->name, v->pool_index, v->log ? " log" : "");
+        else
+            g_string_append_printf(out, "value %s read 0x%08" G_GINT64_MODIFIER "X %u%s\n", v->name,
+                                   v->read_address, v->read_bytes, v->log ? " log" : "");
+    }
+    for (gsize i = 0; i < c->n_places; i++)
+        g_string_append_printf(out, "place %s 0x%08" G_GINT64_MODIFIER "X %u pad %02X\n",
+                               c->values[c->places[i].value_index].name, c->places[i].address,
+                               c->places[i].size_bytes, c->places[i].pad);
+}
+
+static void describe_releases(GString *out, const ImpBuilt *built)
+{
+    for (gsize i = 0; i < built->n_releases; i++) {
+        const ImpRelease *r = &built->releases[i];
+        const ImpRestrictions *s = &r->restrictions;
+        g_autofree char *key = r->encrypt_to ? g_path_get_basename(r->encrypt_to) : NULL;
+        g_string_append_printf(out, "release %s %s cloud %s factory %s key %s", r->name,
+                               imp_image_kind_name(r->kind), r->cloud ? r->cloud : "-",
+                               r->factory ? r->factory : "-", key ? key : "-");
+        if (s->has_units)
+            g_string_append_printf(out, " units %" G_GUINT64_FORMAT, s->units);
+        if (s->has_max_failures)
+            g_string_append_printf(out, " max-failures %" G_GUINT64_FORMAT, s->max_failures);
+        if (s->has_not_before && s->has_not_after)
+            g_string_append_printf(out, " dates %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT, s->not_before_s,
+                                   s->not_after_s);
+        g_string_append_printf(out, " count-on %s\n", s->count_on == IMP_COUNT_ON_PASS ? "pass" : "write");
+    }
+}
+
+/* What was built, in words; free with g_free. */
+static char *describe(const ImpBuilt *built)
+{
+    static const char *const steps[] = {[IMP_STEP_ERASE] = "erase",
+                                        [IMP_STEP_PROGRAM] = "program",
+                                        [IMP_STEP_VERIFY] = "verify",
+                                        [IMP_STEP_READ] = "read",
+                                        [IMP_STEP_RESET] = "reset"};
+    const ImpContent *c = built->content;
+    GString *out = g_string_new(NULL);
+    g_string_append_printf(out, "name %s version '%s' device %s swd %u attach %s rework %s\n", c->name,
+                           c->version, c->device->name, c->swd_hz,
+                           c->attach == IMP_ATTACH_NORMAL ? "normal" : "under-reset",
+                           c->rework == IMP_REWORK_REFUSE ? "refuse" : "new-values");
+    for (gsize i = 0; i < c->n_segments; i++) {
+        gsize n;
+        const guint8 *bytes = g_bytes_get_data(c->segments[i].bytes, &n);
+        g_autofree char *hex = imp_hex_encode(bytes, n);
+        g_string_append_printf(out, "segment %s 0x%08" G_GINT64_MODIFIER "X %s\n", c->segments[i].data,
+                               c->segments[i].address, hex);
+    }
+    describe_values(out, c);
+    for (gsize i = 0; i < c->n_steps; i++) {
+        const ImpStep *s = &c->steps[i];
+        g_string_append_printf(out, "step %s%s\n", steps[s->kind],
+                               s->kind == IMP_STEP_ERASE ? s->erase == IMP_ERASE_ALL ? " all" : " used"
+                               : s->kind == IMP_STEP_VERIFY
+                                   ? s->verify == IMP_VERIFY_CHECKSUM ? " checksum" : " read-back"
+                                   : "");
+    }
+    describe_releases(out, built);
+    for (gsize i = 0; i < built->n_inputs;
+         i++) /* not the device: its digest changes with the compiler of the algorithms */
+        if (!g_str_has_prefix(built->inputs[i].name, "device ")) {
+            g_autofree char *hex = imp_hex_encode(built->inputs[i].sha256, 4);
+            g_string_append_printf(out, "input %s %s…\n", built->inputs[i].name, hex);
+        }
+    return g_strchomp(g_string_free(out, FALSE));
+}
+
+/* What the ledger wants of a pool, and what it says about the longest number. */
+static void check_pools(const ImpContent *c)
+{
+    for (gsize i = 0; i < c->n_pools; i++) {
+        g_autoptr(GError) error = NULL;
+        ImpPool pool;
+        gboolean ok = imp_pool_parse(c->pools[i].definition, &pool, &error);
+        g_assert_no_error(error);
+        g_assert_true(ok);
+        g_assert_cmpstr(pool.id, ==, c->pools[i].id);
+        for (gsize p = 0; p < c->n_places; p++)
+            if (c->values[c->places[p].value_index].pool_index == i)
+                g_assert_cmpuint(c->places[p].size_bytes, >=, imp_pool_max_bytes(&pool));
+    }
+}
+
+static void run_block(gconstpointer data)
+{
+    const Block *block = data;
+    g_autoptr(GError) error = NULL;
+    g_assert_true(g_file_set_contents("r.yaml", block->recipe, -1, NULL));
+    g_autoptr(ImpBuilt) built = imp_build_recipe("r.yaml", &error);
+    g_assert_true((built == NULL) == (error != NULL));
+    if (built)
+        check_pools(built->content);
+    g_autofree char *found = built ? describe(built) : g_strdup(error->message);
+    g_autofree char *here = g_get_current_dir();
+    g_auto(GStrv) parts = g_strsplit(found, here, -1);
+    g_free(found);
+    found = g_strjoinv("FOLDER", parts);
+    const char *code = built ? "built" : imp_error_entry(imp_error_code(error))->name;
+    if (g_getenv("REGENERATE")) {
+        printf("=== %s\n%s--- %s\n%s\n", block->name, block->recipe, code, found);
+        return;
+    }
+    g_assert_cmpstr(found, ==, block->expected);
+    g_assert_cmpstr(code, ==, block->code);
+}
+
+/* The same from another folder, under another time stamp: the same content and inputs. */
+static void test_reproducible(void)
+{
+    const char *recipe =
+        "imprint: 1\nname: T\ndevice: nRF51822\ndata: {a: {file: app.hex}, b: {file: blob.bin, at: 0x400}}\n";
+    g_autoptr(GError) error = NULL;
+    g_autofree char *other = g_dir_make_tmp("imprint-recipe-XXXXXX", NULL),
+                    *path = g_build_filename(other, "x.yaml", NULL);
+    g_autofree char *app = g_build_filename(other, "app.hex", NULL),
+                    *blob = g_build_filename(other, "blob.bin", NULL);
+    g_assert_true(g_file_set_contents("r.yaml", recipe, -1, NULL) &&
+                  g_file_set_contents(path, recipe, -1, NULL));
+    g_assert_true(g_file_set_contents(app, files[0].text, -1, NULL) &&
+                  g_file_set_contents(blob, files[4].text, -1, NULL));
+    g_autoptr(ImpBuilt) one = imp_build_recipe("r.yaml", &error), two = imp_build_recipe(path, &error);
+    g_assert_no_error(error);
+    g_autofree char *a = describe(one), *b = describe(two);
+    g_assert_cmpstr(a, ==, b);
+    g_assert_cmpuint(one->n_inputs, ==, 3);
+    for (gsize i = 0; i < one->n_inputs; i++) {
+        g_assert_cmpstr(one->inputs[i].name, ==, two->inputs[i].name);
+        g_assert_cmpmem(one->inputs[i].sha256, 32, two->inputs[i].sha256, 32);
+    }
+    g_assert_cmpstr(one->inputs[2].name, ==, "device nRF51822_xxAA");
+    for (const char *const *file = (const char *const[]){path, app, blob, NULL}; *file; file++)
+        g_unlink(*file);
+    g_rmdir(other);
+}
+
+static void test_release(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_assert_true(g_file_set_contents("r.yaml",
+                                      "imprint: 1\nname: T\ndevice: nRF51822\ndata: {a: {file: app.hex}}\n"
+                                      "releases:\n  bench: {kind: sap}\n",
+                                      -1, NULL));
+    g_autoptr(ImpBuilt) built = imp_build_recipe("r.yaml", &error);
+    g_assert_no_error(error);
+    g_assert_nonnull(imp_built_release(built, "bench", &error));
+    g_assert_null(imp_built_release(built, "bensh", &error));
+    g_assert_error(error, IMP_ERROR, IMP_E_NOT_FOUND);
+    g_assert_cmpstr(error->message, ==, "the recipe has no release 'bensh'; did you mean 'bench'?");
+    g_clear_error(&error);
+    g_assert_null(imp_built_release(built, "shenzhen", &error));
+    g_assert_cmpstr(error->message, ==, "the recipe has no release 'shenzhen'; there are: bench");
+}
+
+/* The recipe of the examples, with Debian's firmware. */
+static void test_example(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *path = g_build_filename(g_getenv("EXAMPLES"), "microbit.yaml", NULL);
+    g_autoptr(ImpBuilt) built = imp_build_recipe(path, &error);
+    g_assert_no_error(error);
+    const ImpContent *c = built->content;
+    check_pools(c);
+    g_assert_cmpuint(c->n_segments, ==, 2);
+    g_assert_cmpuint(c->segments[0].address, ==, 0);
+    guint64 end = g_bytes_get_size(c->segments[0].bytes);
+    g_assert_cmpuint(c->segments[1].address, ==, 0x100010C0);
+    g_assert_cmpuint(c->n_places, ==, 1);
+    g_assert_cmpuint(c->places[0].address, >=, end);
+    g_assert_cmpuint(c->places[0].address + c->places[0].size_bytes, <=, 0x3C000);
+    const ImpRelease *job = imp_built_release(built, "shenzhen", &error),
+                     *sap = imp_built_release(built, "bench", &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(job->kind, ==, IMP_IMAGE_JOB);
+    g_assert_cmpuint(job->restrictions.units, ==, 6);
+    g_assert_cmpint(sap->kind, ==, IMP_IMAGE_SAP);
+}
+
+static void test_no_file(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_assert_null(imp_build_recipe("nothing.yaml", &error));
+    g_assert_error(error, IMP_ERROR, IMP_E_NOT_FOUND);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_autoptr(GPtrArray) bad = read_blocks("bad-recipes.txt"), good = read_blocks("good-recipes.txt");
+    g_autofree char *folder = g_dir_make_tmp("imprint-recipe-XXXXXX", NULL);
+    g_assert_true(folder != NULL && g_chdir(folder) == 0);
+    for (gsize i = 0; i < G_N_ELEMENTS(files); i++)
+        g_assert_true(g_file_set_contents(files[i].name, files[i].text, -1, NULL));
+    for (guint i = 0; i < bad->len; i++) {
+        g_autofree char *path = g_strdup_printf("/build/recipe/bad/%s", ((const Block *)bad->pdata[i])->name);
+        g_test_add_data_func(path, bad->pdata[i], run_block);
+    }
+    for (guint i = 0; i < good->len; i++) {
+        g_autofree char *path =
+            g_strdup_printf("/build/recipe/good/%s", ((const Block *)good->pdata[i])->name);
+        g_test_add_data_func(path, good->pdata[i], run_block);
+    }
+    g_test_add_func("/build/recipe/reproducible", test_reproducible);
+    g_test_add_func("/build/recipe/release", test_release);
+    g_test_add_func("/build/recipe/example", test_example);
+    g_test_add_func("/build/recipe/no-file", test_no_file);
+    int status = g_test_run();
+    for (gsize i = 0; i < G_N_ELEMENTS(files); i++)
+        g_unlink(files[i].name);
+    g_unlink("r.yaml");
+    return g_chdir("/") != 0 || g_rmdir(folder) != 0 ? 1 : status;
+}
