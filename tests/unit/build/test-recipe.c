@@ -160,6 +160,19 @@ static void check_pools(const ImpContent *c)
     }
 }
 
+/* The object of what was built; its content digest as text in *out_digest. Free with g_bytes_unref. */
+static GBytes *object_of(ImpBuilt *built, char **out_digest)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(ImpObject) object =
+        imp_object_new(g_steal_pointer(&built->content), built->inputs, built->n_inputs, &error);
+    g_assert_no_error(error);
+    *out_digest = imp_hex_encode(object->content_sha256, sizeof object->content_sha256);
+    GBytes *bytes = imp_object_encode(object, &error);
+    g_assert_no_error(error);
+    return bytes;
+}
+
 static void run_block(gconstpointer data)
 {
     const Block *block = data;
@@ -170,11 +183,15 @@ static void run_block(gconstpointer data)
     if (built)
         check_pools(built->content);
     g_autofree char *found = built ? describe(built) : g_strdup(error->message);
+    if (built) {
+        g_autofree char *digest = NULL;
+        g_autoptr(GBytes) object = object_of(built, &digest);
+    }
     g_autofree char *here = g_get_current_dir();
     g_auto(GStrv) parts = g_strsplit(found, here, -1);
     g_free(found);
     found = g_strjoinv("FOLDER", parts);
-    const char *code = built ? "built" : imp_error_entry(imp_error_code(error))->name;
+    const char *code = built != NULL ? "built" : imp_error_entry(imp_error_code(error))->name;
     if (g_getenv("REGENERATE")) {
         printf("=== %s\n%s--- %s\n%s\n", block->name, block->recipe, code, found);
         return;
@@ -207,9 +224,48 @@ static void test_reproducible(void)
         g_assert_cmpmem(one->inputs[i].sha256, 32, two->inputs[i].sha256, 32);
     }
     g_assert_cmpstr(one->inputs[2].name, ==, "device nRF51822_xxAA");
+    g_autofree char *digest_a = NULL, *digest_b = NULL;
+    g_autoptr(GBytes) object_a = object_of(one, &digest_a), object_b = object_of(two, &digest_b);
+    g_assert_true(g_bytes_equal(object_a, object_b));
     for (const char *const *file = (const char *const[]){path, app, blob, NULL}; *file; file++)
         g_unlink(*file);
     g_rmdir(other);
+}
+
+/* HEX and binary of the same bytes: the same content, other inputs. Another version: the same content. Another byte: not. */
+static void test_content_digest(void)
+{
+    static const struct {
+        const char *recipe;
+        gboolean same;
+    } rows[] = {
+        {"imprint: 1\nname: T\ndevice: nRF51822\ndata: {a: {file: app.hex}}\n", TRUE},
+        {"imprint: 1\nname: T\nversion: 2\ndevice: nRF51822_xxAA\ndata:\n  x: {file: low.bin, at: 0x0}\n"
+         "  y: {file: high.bin, at: 0x100}\nreleases: {r: {kind: sap}}\n",
+         TRUE},
+        {"imprint: 1\nname: T\ndevice: nRF51822\ndata: {a: {file: high.bin, at: 0x0}}\n", FALSE},
+        {"imprint: 1\nname: T\ndevice: nRF51822\nconnection: {swd: 2 MHz}\ndata: {a: {file: app.hex}}\n",
+         FALSE},
+    };
+    guint8 low[16];
+    for (guint8 i = 0; i < sizeof low; i++)
+        low[i] = i;
+    g_assert_true(g_file_set_contents("low.bin", (const char *)low, sizeof low, NULL));
+    g_assert_true(g_file_set_contents("high.bin", "\x00\x11\x22\x33", 4, NULL));
+    g_autofree char *first = NULL;
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) error = NULL;
+        g_autofree char *digest = NULL;
+        g_assert_true(g_file_set_contents("r.yaml", rows[i].recipe, -1, NULL));
+        g_autoptr(ImpBuilt) built = imp_build_recipe("r.yaml", &error);
+        g_assert_no_error(error);
+        g_autoptr(GBytes) object = object_of(built, &digest);
+        if (i == 0)
+            first = g_strdup(digest);
+        g_assert_cmpint(strcmp(digest, first) == 0, ==, rows[i].same);
+    }
+    g_unlink("low.bin");
+    g_unlink("high.bin");
 }
 
 static void test_release(void)
@@ -279,6 +335,7 @@ int main(int argc, char **argv)
         g_test_add_data_func(path, good->pdata[i], run_block);
     }
     g_test_add_func("/build/recipe/reproducible", test_reproducible);
+    g_test_add_func("/build/recipe/content-digest", test_content_digest);
     g_test_add_func("/build/recipe/release", test_release);
     g_test_add_func("/build/recipe/example", test_example);
     g_test_add_func("/build/recipe/no-file", test_no_file);
