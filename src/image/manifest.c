@@ -119,7 +119,9 @@ static void decode_chunks(ImpJson *r, ImpSection *section)
     for (gsize i = 0; i < section->n_chunks; i++) {
         const char *text = json_string_value(json_array_get(chunks, i));
         guint8 *digest = section->chunk_sha256 + i * IMP_SHA256_BYTES;
-        if (text == NULL || imp_hex_decode(text, digest, IMP_SHA256_BYTES) != IMP_SHA256_BYTES) {
+        /* Lower case only: one text for one meaning. */
+        if (text == NULL || strspn(text, "0123456789abcdef") != strlen(text) ||
+            imp_hex_decode(text, digest, IMP_SHA256_BYTES) != IMP_SHA256_BYTES) {
             imp_json_fault(r, "'chunks' must hold digests");
             return;
         }
