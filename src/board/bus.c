@@ -88,7 +88,7 @@ enum bus_result bus_read(ImpBoard *b, const struct bus_access *a, uint32_t *out)
         *out = part_of(core_reg_read(b, &word), a);
         return BUS_OK;
     }
-    if (a->master == MASTER_DEBUG && read_rom(b, word.addr, &v)) {
+    if (read_rom(b, word.addr, &v)) {
         *out = 0;
         return BUS_OK;
     }

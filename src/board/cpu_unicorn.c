@@ -282,7 +282,8 @@ static bool map_all(struct cpu *c)
     for (unsigned i = 0; i < 4 && chip->regs[i].size; i++)
         if (!map_mmio(c, chip->regs[i].base, chip->regs[i].size))
             return false;
-    return map_mmio(c, 0xE0000000u, 0x100000u);
+    /* start-up code of some chips looks at the ROM table to learn the silicon's revision */
+    return map_mmio(c, 0xE0000000u, 0x100000u) && map_mmio(c, chip->ap_base & ~0xFFFu, 0x1000u);
 }
 
 static bool add_hooks(struct cpu *c)
