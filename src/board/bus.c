@@ -22,7 +22,7 @@ static const struct mem_range *find(const struct mem_range *r, unsigned count, u
 
 uint64_t flash_busy_until_ns(const ImpBoard *b)
 {
-    return b->nvmc.busy_until_ns;
+    return b->ctl.busy_until_ns;
 }
 
 static uint32_t load(const uint8_t *p, unsigned size)

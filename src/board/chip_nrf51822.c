@@ -43,6 +43,7 @@ enum {
     NVMC_ERASEUICR = 0x514
 };
 enum { CONFIG_WEN = 1, CONFIG_EEN = 2 };
+enum { REG_CONFIG, REG_RESETREAS, REG_RAMON, REG_RAMONB };
 #define RESETREAS_SREQ (1u << 2)
 
 /* FICR, chapter 7: word offsets */
@@ -98,19 +99,19 @@ static void new_chip(ImpBoard *b, uint64_t seed)
 {
     identify(b, seed);
     memset(b->info[1], 0xFF, INFO_SIZE);
-    memset(&b->nvmc, 0, sizeof b->nvmc);
+    memset(&b->ctl, 0, sizeof b->ctl);
 }
 
 static void reset(ImpBoard *b)
 {
-    b->nvmc.config = 0;
-    b->nvmc.ram_on = b->nvmc.ram_on_b = 3;
-    b->nvmc.reset_reason |= RESETREAS_SREQ;
+    b->ctl.reg[REG_CONFIG] = 0;
+    b->ctl.reg[REG_RAMON] = b->ctl.reg[REG_RAMONB] = 3;
+    b->ctl.reg[REG_RESETREAS] |= RESETREAS_SREQ;
 }
 
 static void power_loss(ImpBoard *b, uint64_t now_ns)
 {
-    struct nvmc *n = &b->nvmc;
+    struct flash_ctl *n = &b->ctl;
     if (now_ns < n->busy_until_ns) {
         uint64_t r = board_random(&b->next_seed);
         uint8_t *p = board_memory(b, n->op.base, n->op.size);
@@ -128,9 +129,9 @@ static void power_loss(ImpBoard *b, uint64_t now_ns)
 
 static void begin(ImpBoard *b, uint64_t now_ns, uint64_t length_ns)
 {
-    b->nvmc.busy_until_ns = now_ns + length_ns;
+    b->ctl.busy_until_ns = now_ns + length_ns;
     b->counters.has_flash_op = true;
-    b->counters.last_flash_op_end_ns = b->nvmc.busy_until_ns;
+    b->counters.last_flash_op_end_ns = b->ctl.busy_until_ns;
 }
 
 static void erase(ImpBoard *b, uint64_t now_ns, const struct mem_range *what, uint64_t length_ns)
@@ -140,8 +141,8 @@ static void erase(ImpBoard *b, uint64_t now_ns, const struct mem_range *what, ui
         b->counters.has_erase = true;
         b->counters.first_erase_ns = now_ns;
     }
-    b->nvmc.op = *what;
-    b->nvmc.op_is_erase = true;
+    b->ctl.op = *what;
+    b->ctl.op_is_erase = true;
     memset(p, 0xFF, what->size);
     board_cpu_invalidate(b->cpu, what->base, what->size);
     begin(b, now_ns, length_ns);
@@ -173,10 +174,10 @@ static void erase_uicr(ImpBoard *b, const struct bus_access *a)
 
 static enum bus_result write_flash(ImpBoard *b, const struct bus_access *a, uint32_t value)
 {
-    struct nvmc *n = &b->nvmc;
+    struct flash_ctl *n = &b->ctl;
     uint8_t *p = board_memory(b, a->addr, 4);
     bool ficr = a->addr - FICR_BASE < INFO_SIZE;
-    if (n->config != CONFIG_WEN || a->size != 4 || ficr || !p)
+    if (n->reg[REG_CONFIG] != CONFIG_WEN || a->size != 4 || ficr || !p)
         return BUS_FAULT;
     memcpy(&n->op_old, p, 4);
     uint32_t word = n->op_old & value;
@@ -193,7 +194,7 @@ static enum bus_result write_flash(ImpBoard *b, const struct bus_access *a, uint
 
 static enum bus_result reg_read(ImpBoard *b, const struct bus_access *a, uint32_t *out)
 {
-    const struct nvmc *n = &b->nvmc;
+    const struct flash_ctl *n = &b->ctl;
     *out = 0;
     if (a->size != 4)
         return BUS_OK;
@@ -202,16 +203,16 @@ static enum bus_result reg_read(ImpBoard *b, const struct bus_access *a, uint32_
         *out = a->now_ns >= n->busy_until_ns;
         break;
     case NVMC_BASE + NVMC_CONFIG:
-        *out = n->config;
+        *out = n->reg[REG_CONFIG];
         break;
     case POWER_BASE + POWER_RESETREAS:
-        *out = n->reset_reason;
+        *out = n->reg[REG_RESETREAS];
         break;
     case POWER_BASE + POWER_RAMON:
-        *out = n->ram_on;
+        *out = n->reg[REG_RAMON];
         break;
     case POWER_BASE + POWER_RAMONB:
-        *out = n->ram_on_b;
+        *out = n->reg[REG_RAMONB];
         break;
     }
     return BUS_OK;
@@ -219,15 +220,15 @@ static enum bus_result reg_read(ImpBoard *b, const struct bus_access *a, uint32_
 
 static void nvmc_write(ImpBoard *b, const struct bus_access *a, uint32_t value)
 {
-    struct nvmc *n = &b->nvmc;
+    struct flash_ctl *n = &b->ctl;
     if (a->now_ns < n->busy_until_ns)
         return;
     uint32_t offset = a->addr - NVMC_BASE;
     if (offset == NVMC_CONFIG) {
-        n->config = value & 3;
+        n->reg[REG_CONFIG] = value & 3;
         return;
     }
-    if (n->config != CONFIG_EEN)
+    if (n->reg[REG_CONFIG] != CONFIG_EEN)
         return;
     switch (offset) {
     case NVMC_ERASEPAGE:
@@ -250,13 +251,13 @@ static enum bus_result reg_write(ImpBoard *b, const struct bus_access *a, uint32
         return BUS_OK;
     switch (a->addr) {
     case POWER_BASE + POWER_RESETREAS:
-        b->nvmc.reset_reason &= ~value;
+        b->ctl.reg[REG_RESETREAS] &= ~value;
         break;
     case POWER_BASE + POWER_RAMON:
-        b->nvmc.ram_on = value & 0x30003;
+        b->ctl.reg[REG_RAMON] = value & 0x30003;
         break;
     case POWER_BASE + POWER_RAMONB:
-        b->nvmc.ram_on_b = value & 0x30003;
+        b->ctl.reg[REG_RAMONB] = value & 0x30003;
         break;
     default:
         if (a->addr - NVMC_BASE < 0x1000)

@@ -117,15 +117,16 @@ struct core {
     uint32_t scr, shpr2, shpr3, shcsr, nvic_enabled, nvic_ipr[8], syst_csr, syst_rvr;
 };
 
-/* NVMC of the nRF51. Chips to come add theirs. */
-struct nvmc {
-    uint32_t config;
+#define CTL_REGS_MAX 32u
+
+/* The flash controller, and what the chip's file keeps beside it. */
+struct flash_ctl {
     uint64_t busy_until_ns;
-    /* what a power cut now would damage */
+    /* the operation under way: what a power cut now would damage */
     struct mem_range op;
     bool op_is_erase;
-    uint32_t op_old; /* word before programming */
-    uint32_t reset_reason, ram_on, ram_on_b;
+    uint32_t op_old; /* the unit before programming */
+    uint32_t reg[CTL_REGS_MAX]; /* registers; their numbers are the chip file's own */
 };
 
 struct dap {
@@ -161,7 +162,7 @@ struct ImpBoard {
     struct dp dp;
     struct mem_ap ap;
     struct core core;
-    struct nvmc nvmc;
+    struct flash_ctl ctl;
     struct dap dap;
     struct cpu *cpu;
     uint8_t *flash, *ram, *info[INFO_BLOCKS_MAX];
