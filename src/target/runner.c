@@ -488,7 +488,8 @@ static gboolean wait_for(ImpRunner *runner, guint64 last, GError **error)
         gint64 stuck = now_us(runner) - runner->last_change_us;
         if (runner->done < last && stuck > limit_us(runner, current(runner))) {
             GError *why = NULL;
-            return in_step(runner, explain(runner, stuck, &why), why, error);
+            gboolean good = explain(runner, stuck, &why);
+            return in_step(runner, good, why, error);
         }
     }
     return TRUE;

@@ -239,13 +239,14 @@ static gboolean check_word(guint64 address, guint32 expected, guint32 found, con
     imp_put_le32(want, expected);
     imp_put_le32(got, found);
     imp_error_set_at(error, IMP_E_WRONG_CHIP, address, want, got, 4,
-                     "another chip: %s is 0x%08X, expected 0x%08X", what, found, expected);
+                     "another chip: not true that %s (expected 0x%08X, found 0x%08X)", what, expected, found);
     return FALSE;
 }
 
 gboolean imp_target_check(ImpTarget *target, const ImpDevice *device, GError **error)
 {
-    if (device->dpidr != 0 && !check_word(0, device->dpidr, target->id.dpidr, "DPIDR", error)) {
+    if (device->dpidr != 0 &&
+        !check_word(0, device->dpidr, target->id.dpidr, "DPIDR is the device's", error)) {
         g_prefix_error(error, "%s: ", device->name);
         return FALSE;
     }

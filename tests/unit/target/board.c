@@ -1,0 +1,586 @@
+/* The engine against a virtual board in this process, on virtual time: attach, program, verify, and each way to fail. */
+#include "base/error.h"
+#include "board_probe.h"
+#include "device/table.h"
+#include "target/crc32.h"
+#include "target/flash.h"
+
+#include <string.h>
+
+#define SEED        7
+#define FLASH_BYTES (256 * 1024)
+#define PAGE        1024
+#define RAM         0x20000000u
+#define UICR_USER   0x10001080u
+
+typedef struct {
+    ImpBoard *board;
+    BoardProbe *probe;
+    ImpDevice *device;
+    ImpTarget *target;
+} Fixture;
+
+static void set_up(Fixture *f, enum imp_board_fill fill)
+{
+    const struct imp_board_options options = {.fill = fill};
+    const char *why = NULL;
+    GError *error = NULL;
+    f->board = imp_board_new("nrf51822", SEED, &options, &why);
+    g_assert_nonnull(f->board);
+    f->probe = board_probe_new(f->board, 125000);
+    f->device = imp_device_lookup("nRF51822", &error);
+    g_assert_no_error(error);
+    f->target = NULL;
+}
+
+static void tear_down(Fixture *f)
+{
+    imp_target_detach(f->target);
+    imp_probe_close(&f->probe->probe);
+    imp_device_free(f->device);
+    imp_board_free(f->board);
+}
+
+static gboolean attach(Fixture *f, const gint *cancel, GError **error)
+{
+    const ImpTargetOptions options = {.swd_hz = 4000000, .cancel = cancel};
+    f->target = imp_target_attach(&f->probe->probe, &f->probe->clock, &options, error);
+    return f->target != NULL;
+}
+
+static void must_attach(Fixture *f)
+{
+    GError *error = NULL;
+    g_assert_true(attach(f, NULL, &error) || error != NULL);
+    g_assert_no_error(error);
+    g_assert_true(imp_target_check(f->target, f->device, &error) || error != NULL);
+    g_assert_no_error(error);
+}
+
+static void assert_code(const GError *error, int code)
+{
+    g_assert_nonnull(error);
+    if (imp_error_code(error) != code)
+        g_error("E%d in place of E%d: %s", imp_error_code(error), code, error->message);
+}
+
+/* Bytes that differ from place to place; two of every four KiB blank. */
+static GBytes *pattern(gsize n_bytes)
+{
+    guint8 *bytes = g_malloc(n_bytes);
+    guint32 state = 1;
+    for (gsize i = 0; i < n_bytes; i++) {
+        state = state * 1664525u + 1013904223u;
+        bytes[i] = i / PAGE % 4 >= 2 ? 0xFF : (guint8)(state >> 24);
+    }
+    return g_bytes_new_take(bytes, n_bytes);
+}
+
+static gboolean run(Fixture *f, const ImpFlashJob *job, ImpFlashResult *result, GError **error)
+{
+    ImpFlash *flash = imp_flash_open(f->target, f->device, error);
+    gboolean good = flash != NULL && imp_flash_run(flash, job, result, error);
+    imp_flash_close(flash);
+    return good;
+}
+
+static void test_identify(void)
+{
+    Fixture f;
+    set_up(&f, IMP_BOARD_FILL_RANDOM);
+    must_attach(&f);
+    g_assert_cmphex(imp_target_id(f.target)->dpidr, ==, 0x0BB11477);
+    g_assert_cmphex(imp_target_id(f.target)->cpuid & 0xFFF0, ==, 0xC200);
+    guint8 uid[IMP_UID_BYTES_MAX], seen[8];
+    gsize n_bytes;
+    g_assert_true(imp_target_read_uid(f.target, f.device, uid, &n_bytes, NULL));
+    g_assert_cmpuint(n_bytes, ==, 8);
+    g_assert_true(imp_board_peek(f.board, 0x10000060, seen, 8));
+    g_assert_cmpmem(uid, n_bytes, seen, 8);
+    tear_down(&f);
+}
+
+static void test_memory(void)
+{
+    Fixture f;
+    set_up(&f, IMP_BOARD_FILL_RANDOM);
+    must_attach(&f);
+    guint8 bytes[3000], seen[3000];
+    for (guint i = 0; i < sizeof bytes; i++)
+        bytes[i] = (guint8)(i * 7 + i / 256);
+    static const struct {
+        guint offset, size;
+    } rows[] = {{0, 4},    {0, 1},    {1, 1},    {3, 2},    {2, 1021},
+                {1020, 8}, {1023, 2}, {5, 3000}, {0, 3000}, {4, 0}};
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        GError *error = NULL;
+        guint32 at = RAM + rows[i].offset;
+        guint8 before[2], after[2];
+        g_assert_true(imp_board_peek(f.board, at + rows[i].size, before, 2));
+        g_assert_true(imp_target_write(f.target, at, bytes, rows[i].size, &error));
+        g_assert_true(imp_board_peek(f.board, at, seen, rows[i].size));
+        g_assert_cmpmem(seen, rows[i].size, bytes, rows[i].size);
+        g_assert_true(imp_board_peek(f.board, at + rows[i].size, after, 2));
+        g_assert_cmpmem(before, 2, after, 2);
+        memset(seen, 0, sizeof seen);
+        g_assert_true(imp_target_read(f.target, at, seen, rows[i].size, &error));
+        g_assert_cmpmem(seen, rows[i].size, bytes, rows[i].size);
+    }
+    tear_down(&f);
+}
+
+/* An address that the chip refuses; afterwards the link works. */
+static void test_bus_fault(void)
+{
+    Fixture f;
+    set_up(&f, IMP_BOARD_FILL_RANDOM);
+    must_attach(&f);
+    g_autoptr(GError) error = NULL;
+    guint8 bytes[8];
+    g_assert_false(imp_target_read(f.target, 0x70000000, bytes, sizeof bytes, &error));
+    assert_code(error, IMP_E_BUS_FAULT);
+    g_assert_true(imp_error_detail(error)->has_address);
+    g_assert_cmphex(imp_error_detail(error)->address, ==, 0x70000000);
+    g_clear_error(&error);
+    g_assert_false(imp_target_read(f.target, 0xFFFFFFFCull, bytes, sizeof bytes, &error));
+    assert_code(error, IMP_E_ARGUMENT);
+    g_assert_true(imp_target_read(f.target, RAM, bytes, sizeof bytes, NULL));
+    g_assert_cmpuint(imp_target_link_health(f.target)->faults, >, 0);
+    tear_down(&f);
+}
+
+static void test_registers(void)
+{
+    Fixture f;
+    set_up(&f, IMP_BOARD_FILL_RANDOM);
+    must_attach(&f);
+    for (guint i = 0; i < 13; i++) {
+        guint32 value;
+        g_assert_true(imp_target_write_register(f.target, i, 0x1000 + i, NULL));
+        g_assert_true(imp_target_read_register(f.target, i, &value, NULL));
+        g_assert_cmphex(value, ==, 0x1000 + i);
+    }
+    tear_down(&f);
+}
+
+static void test_nobody(void)
+{
+    for (guint how = 0; how < 2; how++) {
+        Fixture f;
+        set_up(&f, IMP_BOARD_FILL_RANDOM);
+        if (how == 0)
+            imp_board_remove(f.board);
+        else
+            imp_board_set_power(f.board, false);
+        g_autoptr(GError) error = NULL;
+        g_assert_false(attach(&f, NULL, &error));
+        assert_code(error, IMP_E_NO_TARGET);
+        g_assert_cmpstr(imp_error_detail(error)->step, ==, "attach");
+        tear_down(&f);
+    }
+}
+
+static void test_wrong_chip(void)
+{
+    static const enum imp_board_fault rows[] = {IMP_BOARD_FAULT_WRONG_CHIP, IMP_BOARD_FAULT_WRONG_VARIANT};
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        Fixture f;
+        set_up(&f, IMP_BOARD_FILL_RANDOM);
+        g_assert_true(imp_board_set_fault(f.board, rows[i], 0, 0));
+        GError *error = NULL;
+        g_assert_true(attach(&f, NULL, &error));
+        g_assert_false(imp_target_check(f.target, f.device, &error));
+        assert_code(error, IMP_E_WRONG_CHIP);
+        g_assert_cmpuint(imp_error_detail(error)->expected_bytes, ==, 4);
+        g_clear_error(&error);
+        struct imp_board_counters counters;
+        imp_board_get_counters(f.board, &counters);
+        g_assert_cmpuint(counters.pages_erased + counters.mass_erases + counters.words_programmed, ==, 0);
+        tear_down(&f);
+    }
+}
+
+typedef struct {
+    ImpFlashPhase last;
+    guint64 done[8], total[8];
+} Progress;
+
+static void on_progress(gpointer user, ImpFlashPhase phase, guint64 done, guint64 total)
+{
+    Progress *p = user;
+    g_assert_cmpuint(done, <=, total);
+    g_assert_cmpuint(done, >=, p->done[phase]);
+    g_assert_cmpint(phase, >=, p->last);
+    p->last = phase;
+    p->done[phase] = done;
+    p->total[phase] = total;
+}
+
+/* Every erase with every verify; the whole memory is compared. Segments begin and end within pages, and one is UICR. */
+static void test_program(void)
+{
+    static const struct {
+        ImpFlashErase erase;
+        enum imp_board_fill fill;
+        ImpFlashVerify verify;
+    } rows[] = {
+        {IMP_FLASH_ERASE_ALL, IMP_BOARD_FILL_RANDOM, IMP_FLASH_VERIFY_FASTEST},
+        {IMP_FLASH_ERASE_USED, IMP_BOARD_FILL_RANDOM, IMP_FLASH_VERIFY_CHECKSUM},
+        {IMP_FLASH_ERASE_USED, IMP_BOARD_FILL_RANDOM, IMP_FLASH_VERIFY_READ_BACK},
+        {IMP_FLASH_ERASE_SECTORS, IMP_BOARD_FILL_RANDOM, IMP_FLASH_VERIFY_CHECKSUM},
+        {IMP_FLASH_ERASE_NONE, IMP_BOARD_FILL_BLANK, IMP_FLASH_VERIFY_CHECKSUM},
+    };
+    g_autoptr(GBytes) a = pattern(21 * PAGE + 5), b = pattern(3), c = pattern(28);
+    const ImpFlashSegment segments[] = {{0x402, a}, {0x3FFFD, b}, {UICR_USER, c}};
+    guint64 sectors[26];
+    for (guint i = 0; i < 24; i++)
+        sectors[i] = (guint64)i * PAGE + 17;
+    sectors[24] = 0x3FFFF;
+    sectors[25] = UICR_USER;
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        Fixture f;
+        set_up(&f, rows[i].fill);
+        g_autofree guint8 *want = g_malloc(FLASH_BYTES), *seen = g_malloc(FLASH_BYTES);
+        g_assert_true(imp_board_peek(f.board, 0, want, FLASH_BYTES));
+        if (rows[i].erase == IMP_FLASH_ERASE_ALL)
+            memset(want, 0xFF, FLASH_BYTES);
+        else if (rows[i].erase == IMP_FLASH_ERASE_SECTORS)
+            memset(want, 0xFF, 24 * PAGE);
+        else if (rows[i].erase == IMP_FLASH_ERASE_USED)
+            memset(want + PAGE, 0xFF, 22 * PAGE);
+        if (rows[i].erase != IMP_FLASH_ERASE_NONE)
+            memset(want + FLASH_BYTES - PAGE, 0xFF, PAGE);
+        memcpy(want + 0x402, g_bytes_get_data(a, NULL), g_bytes_get_size(a));
+        memcpy(want + 0x3FFFD, g_bytes_get_data(b, NULL), 3);
+        must_attach(&f);
+        GError *error = NULL;
+        Progress progress = {0};
+        const ImpFlashJob job = {.erase = rows[i].erase,
+                                 .sectors = sectors,
+                                 .n_sectors = G_N_ELEMENTS(sectors),
+                                 .program = TRUE,
+                                 .verify = rows[i].verify,
+                                 .segments = segments,
+                                 .n_segments = G_N_ELEMENTS(segments),
+                                 .progress = on_progress,
+                                 .progress_user = &progress};
+        ImpFlashResult result;
+        gboolean good = run(&f, &job, &result, &error);
+        g_assert_no_error(error);
+        g_assert_true(good);
+        g_assert_true(imp_board_peek(f.board, 0, seen, FLASH_BYTES));
+        g_assert_cmpmem(seen, FLASH_BYTES, want, FLASH_BYTES);
+        g_assert_true(imp_board_peek(f.board, UICR_USER, seen, 28));
+        g_assert_cmpmem(seen, 28, g_bytes_get_data(c, NULL), 28);
+        g_assert_cmpuint(result.bytes_verified, ==, 21 * PAGE + 5 + 3 + 28);
+        for (guint phase = IMP_FLASH_PHASE_PROGRAM; phase <= IMP_FLASH_PHASE_VERIFY; phase++)
+            g_assert_cmpuint(progress.done[phase], ==, progress.total[phase]);
+        g_assert_cmpuint(result.bytes_skipped > 0, ==, rows[i].erase != IMP_FLASH_ERASE_NONE);
+        g_assert_cmpint(result.work_begin_us, <, result.work_end_us);
+        g_assert_true(imp_target_reset_run(f.target, &error));
+        tear_down(&f);
+    }
+}
+
+/* Erase, program and verify as three jobs of one flash object: the runner stays, blank pages are still known. */
+static void test_three_jobs(void)
+{
+    Fixture f;
+    set_up(&f, IMP_BOARD_FILL_RANDOM);
+    must_attach(&f);
+    g_autoptr(GBytes) bytes = pattern(9 * PAGE);
+    const ImpFlashSegment segment = {0x2000, bytes};
+    ImpFlashJob job = {.erase = IMP_FLASH_ERASE_ALL, .verify = IMP_FLASH_VERIFY_NONE};
+    ImpFlashResult result;
+    GError *error = NULL;
+    ImpFlash *flash = imp_flash_open(f.target, f.device, &error);
+    g_assert_true(imp_flash_run(flash, &job, &result, &error));
+    g_assert_cmpint(result.verified_by, ==, IMP_FLASH_VERIFY_NONE);
+    job = (ImpFlashJob){.erase = IMP_FLASH_ERASE_NONE,
+                        .program = TRUE,
+                        .verify = IMP_FLASH_VERIFY_NONE,
+                        .segments = &segment,
+                        .n_segments = 1};
+    g_assert_true(imp_flash_run(flash, &job, &result, &error));
+    g_assert_cmpuint(result.bytes_skipped, ==, 4 * PAGE);
+    g_assert_cmpuint(result.bytes_programmed, ==, 5 * PAGE);
+    job.program = FALSE;
+    job.verify = IMP_FLASH_VERIFY_CHECKSUM;
+    g_assert_true(imp_flash_run(flash, &job, &result, &error));
+    g_assert_no_error(error);
+    g_assert_cmpuint(result.bytes_verified, ==, 9 * PAGE);
+    imp_flash_close(flash);
+    tear_down(&f);
+}
+
+/* A bit that will not program is found by either verify, with the place and both values. */
+static void test_stuck_bit(void)
+{
+    static const ImpFlashVerify rows[] = {IMP_FLASH_VERIFY_CHECKSUM, IMP_FLASH_VERIFY_READ_BACK};
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        Fixture f;
+        set_up(&f, IMP_BOARD_FILL_RANDOM);
+        g_assert_true(imp_board_set_fault(f.board, IMP_BOARD_FAULT_STUCK_BIT, 0x2402, 5));
+        must_attach(&f);
+        guint8 zeros[4 * PAGE] = {0};
+        g_autoptr(GBytes) bytes = g_bytes_new_static(zeros, sizeof zeros);
+        const ImpFlashSegment segment = {0x2000, bytes};
+        const ImpFlashJob job = {.erase = IMP_FLASH_ERASE_USED,
+                                 .program = TRUE,
+                                 .verify = rows[i],
+                                 .segments = &segment,
+                                 .n_segments = 1};
+        g_autoptr(GError) error = NULL;
+        g_assert_false(run(&f, &job, NULL, &error));
+        assert_code(error, IMP_E_FLASH_MISMATCH);
+        const ImpErrorDetail *detail = imp_error_detail(error);
+        g_assert_cmpstr(detail->step, ==, "verify");
+        g_assert_cmphex(detail->address, ==, 0x2400);
+        const guint8 expected[4] = {0}, found[4] = {0, 0, 0x20, 0};
+        g_assert_cmpmem(detail->expected, detail->expected_bytes, expected, 4);
+        g_assert_cmpmem(detail->found, detail->found_bytes, found, 4);
+        tear_down(&f);
+    }
+}
+
+static void test_not_erased(void)
+{
+    Fixture f;
+    set_up(&f, IMP_BOARD_FILL_RANDOM);
+    must_attach(&f);
+    g_autoptr(GBytes) bytes = pattern(2 * PAGE);
+    const ImpFlashSegment segment = {0, bytes};
+    const ImpFlashJob job = {.erase = IMP_FLASH_ERASE_NONE,
+                             .program = TRUE,
+                             .verify = IMP_FLASH_VERIFY_CHECKSUM,
+                             .segments = &segment,
+                             .n_segments = 1};
+    g_autoptr(GError) error = NULL;
+    g_assert_false(run(&f, &job, NULL, &error));
+    assert_code(error, IMP_E_FLASH_MISMATCH);
+    g_assert_nonnull(strstr(error->message, "bits that should be 1 are 0"));
+    tear_down(&f);
+}
+
+/* What the engine may find in a job before it touches the chip. */
+static void test_bad_jobs(void)
+{
+    g_autoptr(GBytes) page = pattern(PAGE);
+    const ImpFlashSegment outside[] = {{0x3FC00 + 4, page}}, overlap[] = {{0x400, page}, {0x7FF, page}},
+                          reversed[] = {{0x800, page}, {0, page}};
+    static const guint64 nowhere[] = {0x40000};
+    const struct {
+        ImpFlashJob job;
+        int code;
+    } rows[] = {
+        {{.erase = IMP_FLASH_ERASE_USED, .program = TRUE, .segments = outside, .n_segments = 1},
+         IMP_E_NO_ALGORITHM},
+        {{.erase = IMP_FLASH_ERASE_USED, .program = TRUE, .segments = overlap, .n_segments = 2},
+         IMP_E_ARGUMENT},
+        {{.erase = IMP_FLASH_ERASE_USED, .program = TRUE, .segments = reversed, .n_segments = 2},
+         IMP_E_ARGUMENT},
+        {{.erase = IMP_FLASH_ERASE_SECTORS, .sectors = nowhere, .n_sectors = 1}, IMP_E_NO_ALGORITHM},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        Fixture f;
+        set_up(&f, IMP_BOARD_FILL_RANDOM);
+        must_attach(&f);
+        g_autoptr(GError) error = NULL;
+        g_assert_false(run(&f, &rows[i].job, NULL, &error));
+        assert_code(error, rows[i].code);
+        struct imp_board_counters counters;
+        imp_board_get_counters(f.board, &counters);
+        g_assert_cmpuint(counters.pages_erased + counters.mass_erases + counters.words_programmed, ==, 0);
+        tear_down(&f);
+    }
+}
+
+static void test_small_ram(void)
+{
+    Fixture f;
+    set_up(&f, IMP_BOARD_FILL_RANDOM);
+    must_attach(&f);
+    f.device->ram_bytes = 4 * 1024;
+    g_autoptr(GError) error = NULL;
+    g_assert_null(imp_flash_open(f.target, f.device, &error));
+    assert_code(error, IMP_E_RAM_TOO_SMALL);
+    tear_down(&f);
+}
+
+/* Puts code behind an algorithm's own; returns its offset. */
+static guint32 append_code(ImpAlgorithm *algorithm, const guint16 *code, gsize n_halfwords)
+{
+    GByteArray *blob = g_bytes_unref_to_array(g_steal_pointer(&algorithm->blob));
+    while (blob->len % 16 != 0)
+        g_byte_array_append(blob, (const guint8 *)"", 1);
+    guint32 offset = blob->len;
+    for (gsize i = 0; i < n_halfwords; i++) {
+        const guint8 bytes[2] = {(guint8)code[i], (guint8)(code[i] >> 8)};
+        g_byte_array_append(blob, bytes, 2);
+    }
+    for (guint i = 0; i < 64; i++)
+        g_byte_array_append(blob, (const guint8 *)"", 1);
+    algorithm->blob = g_byte_array_free_to_bytes(blob);
+    return offset;
+}
+
+/* Algorithms that fail, hang, crash or eat their stack, in each of their functions. */
+static void test_bad_algorithms(void)
+{
+    static const guint16 fails[] = {0x2007, 0x4770}; /* movs r0, #7; bx lr */
+    static const guint16 hangs[] = {0xE7FE}; /* b . */
+    static const guint16 crashes[] = {0xDE00}; /* udf #0 */
+    static const guint16 jumps[] = {0x2000, 0x4700}; /* movs r0, #0; bx r0: no Thumb bit */
+    static const guint16 breaks[] = {0xBE42}; /* bkpt #0x42 */
+    /* movs r1, #224; 1: push {r0}; subs r1, #1; bne 1b; and back with pop {r2}; movs r0, #0; bx lr */
+    static const guint16 digs[] = {0x21E0, 0xB401, 0x3901, 0xD1FC, 0x21E0,
+                                   0xBC04, 0x3901, 0xD1FC, 0x2000, 0x4770};
+    static const struct {
+        const char *name;
+        const guint16 *code;
+        gsize n;
+        int expected;
+    } rows[] = {
+        {"fails", fails, 2, IMP_E_ALGORITHM_FAILED},      {"hangs", hangs, 1, IMP_E_ALGORITHM_TIMEOUT},
+        {"crashes", crashes, 1, IMP_E_ALGORITHM_CRASHED}, {"jumps", jumps, 2, IMP_E_ALGORITHM_CRASHED},
+        {"breaks", breaks, 1, IMP_E_ALGORITHM_CRASHED},   {"digs", digs, 10, IMP_E_ALGORITHM_CRASHED},
+    };
+    g_autoptr(GBytes) bytes = pattern(3 * PAGE);
+    const ImpFlashSegment segment = {0x1000, bytes};
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++)
+        for (guint function = 0; function < 5; function++) {
+            Fixture f;
+            set_up(&f, IMP_BOARD_FILL_RANDOM);
+            ImpAlgorithm *a = f.device->algorithms[0];
+            a->erase_ms_max = 20; /* of a sector; a mass erase that hangs is given up after 256 times that */
+            guint32 offset = append_code(a, rows[i].code, rows[i].n);
+            guint32 *entries[] = {&a->init, &a->uninit, &a->erase_chip, &a->erase_sector, &a->program_page};
+            *entries[function] = offset;
+            must_attach(&f);
+            const ImpFlashJob job = {.erase = function == 2 ? IMP_FLASH_ERASE_ALL : IMP_FLASH_ERASE_USED,
+                                     .program = TRUE,
+                                     .verify = IMP_FLASH_VERIFY_CHECKSUM,
+                                     .segments = &segment,
+                                     .n_segments = 1};
+            g_autoptr(GError) error = NULL;
+            gint64 begin = imp_clock_boot_us(&f.probe->clock);
+            g_test_message("%s, function %u", rows[i].name, function);
+            g_assert_false(run(&f, &job, NULL, &error));
+            g_test_message("%s: %s", imp_error_detail(error)->step, error->message);
+            assert_code(error, rows[i].expected);
+            g_assert_cmpint(imp_clock_boot_us(&f.probe->clock) - begin, <, 20 * G_USEC_PER_SEC);
+            guint8 word[4]; /* the link still works */
+            g_assert_true(imp_target_read(f.target, RAM, word, 4, NULL));
+            tear_down(&f);
+        }
+}
+
+typedef struct {
+    Fixture *f;
+    guint64 at; /* bytes programmed */
+    gint how;
+    gint cancel;
+} Disturbance;
+
+enum { REMOVE, POWER_OFF, UNPLUG, CANCEL };
+
+static void on_disturb(gpointer user, ImpFlashPhase phase, guint64 done, guint64 total)
+{
+    Disturbance *d = user;
+    if (phase != IMP_FLASH_PHASE_PROGRAM || done < d->at)
+        return;
+    switch (d->how) {
+    case REMOVE:
+        imp_board_remove(d->f->board);
+        break;
+    case POWER_OFF:
+        imp_board_set_power(d->f->board, false);
+        break;
+    case UNPLUG:
+        d->f->probe->unplugged = TRUE;
+        break;
+    case CANCEL:
+        g_atomic_int_set(&d->cancel, 1);
+        break;
+    }
+}
+
+/* Board lifted, supply gone, probe unplugged, work cancelled, in the middle of programming: a clear error, no hang. */
+static void test_disturbed(void)
+{
+    static const struct {
+        gint how, code;
+    } rows[] = {{REMOVE, IMP_E_LINK_LOST},
+                {POWER_OFF, IMP_E_LINK_LOST},
+                {UNPLUG, IMP_E_PROBE_LOST},
+                {CANCEL, IMP_E_CANCELLED}};
+    g_autoptr(GBytes) bytes = pattern(40 * PAGE);
+    const ImpFlashSegment segment = {0, bytes};
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++)
+        for (guint64 at = 0; at < 20 * PAGE; at += 9 * PAGE) {
+            Fixture f;
+            set_up(&f, IMP_BOARD_FILL_RANDOM);
+            Disturbance d = {&f, at, rows[i].how, 0};
+            GError *error = NULL;
+            g_assert_true(attach(&f, &d.cancel, &error));
+            const ImpFlashJob job = {.erase = IMP_FLASH_ERASE_ALL,
+                                     .program = TRUE,
+                                     .verify = IMP_FLASH_VERIFY_CHECKSUM,
+                                     .segments = &segment,
+                                     .n_segments = 1,
+                                     .progress = on_disturb,
+                                     .progress_user = &d};
+            g_assert_false(run(&f, &job, NULL, &error));
+            assert_code(error, rows[i].code);
+            g_clear_error(&error);
+            tear_down(&f);
+        }
+}
+
+/* The same board again after each kind of trouble: a later attach works. */
+static void test_attach_again(void)
+{
+    Fixture f;
+    set_up(&f, IMP_BOARD_FILL_RANDOM);
+    for (guint i = 0; i < 4; i++) {
+        must_attach(&f);
+        if (i % 2 == 0)
+            g_assert_true(imp_target_reset_run(f.target, NULL));
+        imp_target_detach(g_steal_pointer(&f.target));
+    }
+    const ImpTargetOptions options = {.mode = IMP_ATTACH_UNDER_RESET};
+    GError *error = NULL;
+    f.target = imp_target_attach(&f.probe->probe, &f.probe->clock, &options, &error);
+    g_assert_no_error(error);
+    g_assert_nonnull(f.target);
+    tear_down(&f);
+}
+
+static void test_crc(void)
+{
+    g_assert_cmphex(imp_crc32((const guint8 *)"123456789", 9), ==,
+                    0xCBF43926); /* the check value of CRC-32 */
+    g_assert_cmphex(imp_crc32(NULL, 0), ==, 0);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/target/crc", test_crc);
+    g_test_add_func("/target/board/identify", test_identify);
+    g_test_add_func("/target/board/memory", test_memory);
+    g_test_add_func("/target/board/bus-fault", test_bus_fault);
+    g_test_add_func("/target/board/registers", test_registers);
+    g_test_add_func("/target/board/nobody", test_nobody);
+    g_test_add_func("/target/board/wrong-chip", test_wrong_chip);
+    g_test_add_func("/target/board/program", test_program);
+    g_test_add_func("/target/board/three-jobs", test_three_jobs);
+    g_test_add_func("/target/board/stuck-bit", test_stuck_bit);
+    g_test_add_func("/target/board/not-erased", test_not_erased);
+    g_test_add_func("/target/board/bad-jobs", test_bad_jobs);
+    g_test_add_func("/target/board/small-ram", test_small_ram);
+    g_test_add_func("/target/board/bad-algorithms", test_bad_algorithms);
+    g_test_add_func("/target/board/disturbed", test_disturbed);
+    g_test_add_func("/target/board/attach-again", test_attach_again);
+    return g_test_run();
+}
