@@ -2,14 +2,6 @@
 
 #include "base/error.h"
 
-/* LeakSanitizer asks for this. Unicorn 2.0.1 loses a bitmap for each page of code that is written to
- * (tb_invalidate_phys_page_fast); it is not ours to mend. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-    return "leak:libunicorn";
-}
-
 static gboolean board_submit(ImpProbe *probe, const guint8 *request, gsize n_bytes, GError **error)
 {
     BoardProbe *self = (BoardProbe *)probe;
