@@ -46,13 +46,16 @@ static gboolean read_all(ImpCli *cli, json_t *records, guint64 limit, GError **e
     return TRUE;
 }
 
-static void add_row(ImpTable *table, const json_t *record)
+static void add_row(ImpTable *table, const json_t *record, gboolean csv)
 {
     const json_t *report = json_object_get(record, "report"), *number;
     g_autofree char *unit = g_strdup_printf("%" G_GINT64_FORMAT, number_of(record, "record"));
-    gint64 began_us = number_of(report, "began_real_us");
-    g_autofree char *time = imp_print_time(began_us > 0 ? began_us : number_of(record, "received_us"), NULL);
-    g_autofree char *duration = imp_print_duration(number_of(report, "duration_ms") * 1000);
+    gint64 began_us = number_of(report, "began_real_us"),
+           duration_us = number_of(report, "duration_ms") * 1000;
+    if (began_us == 0) /* lost: the station does not know */
+        began_us = number_of(record, "received_us");
+    g_autofree char *time = csv ? imp_print_time_utc(began_us) : imp_print_time(began_us, NULL);
+    g_autofree char *duration = csv ? imp_print_seconds(duration_us) : imp_print_duration(duration_us);
     const ImpErrorEntry *entry = imp_error_entry((int)number_of(report, "code"));
     g_autofree char *code =
         entry != NULL ? g_strdup_printf("E%d %s", entry->code, entry->name) : g_strdup("");
@@ -86,7 +89,7 @@ gboolean imp_command_cloud_log(ImpCli *cli, GError **error)
     ImpTable table;
     imp_table_init(&table, columns, G_N_ELEMENTS(columns));
     gsize i;
-    json_array_foreach(records, i, record) add_row(&table, record);
+    json_array_foreach(records, i, record) add_row(&table, record, imp_cli_has(cli, IMP_OPTION_CSV));
     gboolean done = imp_file_print_table(cli, &table, error);
     imp_table_done(&table);
     return done;

@@ -143,6 +143,18 @@ char *imp_print_time(gint64 real_us, GTimeZone *tz)
     return g_date_time_format(local, "%Y-%m-%d %H:%M:%S");
 }
 
+char *imp_print_time_utc(gint64 real_us)
+{
+    g_autoptr(GDateTime) utc = g_date_time_new_from_unix_utc(real_us / 1000000);
+    return utc != NULL ? g_date_time_format(utc, "%Y-%m-%dT%H:%M:%SZ") : g_strdup("");
+}
+
+char *imp_print_seconds(gint64 duration_us)
+{
+    gint64 ms = MAX(duration_us, 0) / 1000;
+    return g_strdup_printf("%" G_GINT64_FORMAT ".%03d", ms / 1000, (int)(ms % 1000));
+}
+
 void imp_table_init(ImpTable *table, const char *const *columns, guint n_columns)
 {
     table->columns = columns;

@@ -45,6 +45,10 @@ char *imp_print_duration(gint64 duration_us);
 /* "2026-11-22 16:40:08", local time of tz (borrowed; NULL = the machine's); free with g_free. */
 char *imp_print_time(gint64 real_us, GTimeZone *tz);
 
+/* The same for programs: "2026-11-22T16:40:08Z", and seconds with three decimals; free with g_free. */
+char *imp_print_time_utc(gint64 real_us);
+char *imp_print_seconds(gint64 duration_us);
+
 /* A table: a heading and rows of the same number of columns. A column whose name begins with '>' is aligned right (the
  * mark is not printed). */
 typedef struct {

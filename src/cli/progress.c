@@ -37,9 +37,9 @@ const char *imp_progress_state_name(ImpLaunchState state)
 static json_t *error_body(const GError *error)
 {
     const ImpErrorEntry *entry = imp_error_entry(imp_error_code(error));
-    g_autofree char *message = g_utf8_make_valid(error->message, -1);
+    g_autofree char *text = g_utf8_make_valid(error->message, -1);
     json_t *body = json_pack("{s:i, s:s, s:s, s:s}", "code", imp_error_code(error), "name", entry->name,
-                             "disposition", imp_disposition_name(entry->disposition), "message", message);
+                             "disposition", imp_disposition_name(entry->disposition), "text", text);
     const ImpErrorDetail *detail = imp_error_detail(error);
     if (detail == NULL)
         return body;
@@ -131,10 +131,10 @@ GError *imp_progress_error(const json_t *body)
         return NULL;
     GError *error = NULL;
     int code = (int)number_of(body, "code");
-    const char *message = text_of(body, "message");
+    const char *text = text_of(body, "text");
     if (imp_error_entry(code) == NULL) {
         imp_error_set(&error, IMP_E_UNSUPPORTED, "E%d %s, a code of a newer version: %s", code,
-                      text_of(body, "name"), message);
+                      text_of(body, "name"), text);
         return error;
     }
     const json_t *detail = json_object_get(body, "detail");
@@ -145,9 +145,9 @@ GError *imp_progress_error(const json_t *body)
     if (json_object_get(detail, "address") != NULL)
         imp_error_set_at(&error, (ImpErrorCode)code, (guint64)number_of(detail, "address"),
                          bytes ? expected : NULL, bytes ? found : NULL, bytes ? (gsize)n_found : 0, "%s",
-                         message);
+                         text);
     else
-        imp_error_set(&error, (ImpErrorCode)code, "%s", message);
+        imp_error_set(&error, (ImpErrorCode)code, "%s", text);
     if (text_of(detail, "step")[0] != '\0')
         imp_error_set_step(&error, text_of(detail, "step"));
     return error;

@@ -237,7 +237,7 @@ static char *numbers_text(const json_t *record)
     return g_string_free(text, FALSE);
 }
 
-static void log_table(ImpTable *table, const json_t *records)
+static void log_table(ImpTable *table, const json_t *records, gboolean csv)
 {
     static const char *const columns[] = {">unit",  "time", "port",  ">duration", "result",
                                           "serial", "uid",  "order", "error",     "image"};
@@ -247,8 +247,10 @@ static void log_table(ImpTable *table, const json_t *records)
     json_array_foreach(records, i, record)
     {
         g_autofree char *unit = g_strdup_printf("%" G_GINT64_FORMAT, number_of(record, "cursor"));
-        g_autofree char *time = imp_print_time(number_of(record, "began_real_us"), NULL);
-        g_autofree char *duration = imp_print_duration(number_of(record, "duration_ms") * 1000);
+        gint64 began_us = number_of(record, "began_real_us"),
+               duration_us = number_of(record, "duration_ms") * 1000;
+        g_autofree char *time = csv ? imp_print_time_utc(began_us) : imp_print_time(began_us, NULL);
+        g_autofree char *duration = csv ? imp_print_seconds(duration_us) : imp_print_duration(duration_us);
         g_autofree char *numbers = numbers_text(record);
         const ImpErrorEntry *entry = imp_error_entry((int)number_of(record, "code"));
         g_autofree char *code =
@@ -279,7 +281,7 @@ gboolean imp_command_station_log(ImpCli *cli, GError **error)
             return FALSE;
     } while (n == LOG_PAGE);
     ImpTable table;
-    log_table(&table, records);
+    log_table(&table, records, imp_cli_has(cli, IMP_OPTION_CSV));
     gboolean done = imp_file_print_table(cli, &table, error);
     imp_table_done(&table);
     return done;

@@ -75,7 +75,7 @@ static void test_error_round_trip(void)
     json_decref(launch);
     g_error_free(error);
     /* a code of a newer station still says what it is */
-    json_t *unknown = json_pack("{s:i, s:s, s:s}", "code", 9999, "name", "new-thing", "message", "hm");
+    json_t *unknown = json_pack("{s:i, s:s, s:s}", "code", 9999, "name", "new-thing", "text", "hm");
     g_autoptr(GError) newer = imp_progress_error(unknown);
     g_assert_error(newer, IMP_ERROR, IMP_E_UNSUPPORTED);
     g_assert_nonnull(strstr(newer->message, "E9999 new-thing"));
@@ -184,7 +184,7 @@ static void test_progress(void)
     show(&progress,
          "{\"launch\":\"b\",\"port\":\"2\",\"state\":\"refused\",\"counts\":{\"units\":6,\"passed\":5,"
          "\"unknown\":0,\"open\":1},\"error\":{\"code\":5002,\"name\":\"count-in-work\","
-         "\"disposition\":\"retry\",\"message\":\"all in work\"}}");
+         "\"disposition\":\"retry\",\"text\":\"all in work\"}}");
     for (int i = 0; i < 2; i++)
         show(&progress,
              "{\"launch\":\"a\",\"port\":\"1\",\"state\":\"passed\",\"duration_ms\":1200,\"uid\":\"00ff\","
@@ -198,6 +198,7 @@ static void test_progress(void)
     g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
     g_assert_cmpstr(lines[0], ==, "port 1    erase");
     g_assert_true(g_str_has_prefix(lines[1], "port 2    REFUSED at START"));
+    g_assert_nonnull(strstr(text, "\n  all in work\n"));
     g_assert_nonnull(strstr(text, "  count    5 of 6 passed, 1 in work\n"));
     g_assert_nonnull(strstr(text, "port 1    PASSED in 1.2 s\n  serial   MB-7\n  uid      00ff\n"));
     g_assert_null(strchr(text, '\033'));
