@@ -1,0 +1,225 @@
+"""What the station's system tests share: a station as a process, its control interface, firmware, recipes, keys, images."""
+import http.client
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+
+import imptest
+
+FLASH = 256 * 1024
+SERIAL_AT = 0x8000
+
+RECIPE = """\
+imprint: 1
+name: {name}
+device: nRF51822
+data: {{app: {{file: app.hex}}}}
+values:
+  serial: {{pool: {pool}, text: "W-{{n:05}}"}}
+  uid: {{read: uid}}
+place:
+  - {{value: serial, at: 0x00008000, size: 12, pad: 0x00}}
+steps:
+  - read: [uid]
+  - erase: all
+  - program: [app, values]
+  - verify: checksum
+  - reset: run
+log: [uid, serial]
+"""
+
+
+def intel_hex(data, base=0):
+    lines, upper = [], None
+    for at in range(0, len(data), 16):
+        addr = base + at
+        if addr >> 16 != upper:
+            upper = addr >> 16
+            lines.append(bytes([2, 0, 0, 4, upper >> 8, upper & 255]))
+        some = data[at:at + 16]
+        lines.append(bytes([len(some), addr >> 8 & 255, addr & 255, 0]) + some)
+    lines.append(bytes([0, 0, 0, 1]))
+    return "".join(f":{line.hex()}{-sum(line) & 255:02x}\n".upper() for line in lines)
+
+
+def imprint(*args, env=None):
+    """The command line; its JSON result. An error is an assertion."""
+    done = subprocess.run([imptest.program("imprint"), *args, "--json"], capture_output=True, text=True, timeout=120, env=env)
+    if done.returncode != 0:
+        raise AssertionError(f"imprint {args}: {done.returncode} {done.stdout} {done.stderr}")
+    return json.loads(done.stdout)
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path, timeout=90):
+        super().__init__("localhost", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class ApiError(Exception):
+    def __init__(self, status, body):
+        super().__init__(f"{status}: {body}")
+        self.status = status
+        self.code = body["error"]["code"]
+        self.text = body["error"]["text"]
+
+
+class Station(imptest.Process):
+    """imprint-station run on a data folder that init has made."""
+
+    def __init__(self, data, *options):
+        self.data = data
+        super().__init__([imptest.program("imprint-station"), "run", "--data", data, *options],
+                         r"ready: start (\d+), \d+ ports, control (\S+)\n")
+        self.start = int(self.ready.group(1))
+        self.socket = self.ready.group(2)
+
+    def request(self, method, path, body=None, kind="application/json"):
+        connection = UnixConnection(self.socket)
+        try:
+            if isinstance(body, (dict, list)):
+                body = json.dumps(body).encode()
+            headers = {"Imprint-Protocol": "1"}
+            if body is not None:
+                headers["Content-Type"] = kind
+            connection.request(method, path, body=body, headers=headers)
+            answer = connection.getresponse()
+            data = answer.read()
+            self.headers = answer.headers
+        finally:
+            connection.close()
+        if answer.status >= 300:
+            raise ApiError(answer.status, json.loads(data))
+        return json.loads(data) if answer.headers.get("Content-Type") == "application/json" else data
+
+    def get(self, path):
+        return self.request("GET", path)
+
+    def post(self, path, body=None, kind="application/json"):
+        return self.request("POST", path, b"" if body is None else body, kind)
+
+    def delete(self, path):
+        return self.request("DELETE", path)
+
+    def load(self, path):
+        with open(path, "rb") as f:
+            return self.post("/v1/images", f.read(), "application/octet-stream")
+
+    def launch(self, image, ports="all", **more):
+        return self.post("/v1/launches", {"image": image, "ports": ports, **more})
+
+    def wait(self, started):
+        """Waits, by events, until all launches of a POST's answer have ended; their last documents by launch ID."""
+        waiting = {launch["launch"] for launch in started["launches"]}
+        ended, after = {}, started["event"]
+        while waiting:
+            page = self.get(f"/v1/events?after={after}&wait_ms=30000")
+            if page["start"] != self.start or page["lost"] or not page["events"]:
+                raise AssertionError(f"no end of {waiting}: {page}")
+            after = page["next"]
+            for event in page["events"]:
+                launch = event.get("launch", {})
+                if launch.get("launch") in waiting and launch["state"] in ("passed", "failed", "refused"):
+                    ended[launch["launch"]] = launch
+                    waiting.discard(launch["launch"])
+        return [ended[launch["launch"]] for launch in started["launches"]]
+
+    def run(self, image, ports="all", **more):
+        return self.wait(self.launch(image, ports, **more))
+
+    def records(self, query=""):
+        return [json.loads(line) for line in self.get(f"/v1/log?limit=10000{query}").splitlines()]
+
+    def launch_and_die(self, image):
+        """Starts a launch on a station that ends itself with SIGKILL in it; perhaps before it has answered."""
+        try:
+            self.launch(image)
+        except (http.client.HTTPException, OSError):
+            pass
+        self.wait_dead()
+
+    def wait_dead(self):
+        status = self.child.wait(30)
+        self.child.stdout.close()
+        if status != -signal.SIGKILL:
+            raise AssertionError(f"ended with {status}: {self.errors()}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        if exc[0] is None:
+            self.stop()
+        else:
+            self.kill()
+
+
+class TestCase(imptest.TestCase):
+    def setUp(self):
+        self.dir = self.folder()
+        # a vector table (stack, reset handler 0x41), `b .` at 0x40, and some bytes
+        self.app = struct.pack("<II", 0x20002000, 0x41).ljust(0x40, b"\0") + b"\xfe\xe7" + bytes(i * 7 & 255 for i in range(6000))
+        self.write("app.hex", intel_hex(self.app))
+        self.env = dict(os.environ, XDG_DATA_HOME=self.path("xdg-data"), XDG_CONFIG_HOME=self.path("xdg-config"))
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as f:
+            f.write(text)
+        return self.path(name)
+
+    def imprint(self, *args):
+        return imprint(*args, env=self.env)
+
+    def keys(self):
+        self.imprint("key", "new", "author", "author", "--dir", self.dir)
+        self.imprint("key", "new", "image", "image", "--dir", self.dir)
+
+    def object(self, name="Widget", pool="widget-serial"):
+        recipe = self.write(f"{name}.yaml", RECIPE.format(name=name, pool=pool))
+        self.imprint("build", recipe, "-o", self.path(f"{name}.impo"))
+        return self.path(f"{name}.impo")
+
+    def sap(self, *options, name="Widget", out="widget.imp", encrypted=True, **more):
+        more_options = ["--encrypt-to", self.path("image.pub")] if encrypted else []
+        self.imprint("seal", self.object(name, **more), "--kind", "sap", "--author-key", self.path("author.key"), *more_options,
+                     "-o", self.path(out), *options)
+        return self.path(out)
+
+    def init(self, boards, name="station"):
+        """A data folder with a port for each board."""
+        data = self.path(name)
+        subprocess.run([imptest.program("imprint-station"), "init", "--data", data, "--name", name,
+                        *[f"tcp:{board.dap}" for board in boards]], check=True, capture_output=True, timeout=30)
+        return data
+
+    def station(self, data, *options):
+        station = Station(data, *options)
+        self.addCleanup(station.kill)
+        return station
+
+    def admit(self, station):
+        """The station trusts the author and gets the image key."""
+        with open(self.path("author.pub"), encoding="utf-8") as f:
+            station.post("/v1/trust", {"name": "author", "public_key": f.read()})
+        self.grant(station)
+
+    def grant(self, station):
+        fingerprint = station.get("/v1/keys")["sealing"]["fingerprint"]
+        self.imprint("key", "grant", self.path("image.key"), "--socket", station.socket, "--fingerprint", fingerprint, "--yes")
+
+    def expected(self, serial):
+        memory = bytearray(b"\xff" * FLASH)
+        memory[:len(self.app)] = self.app
+        memory[SERIAL_AT:SERIAL_AT + 12] = serial.encode().ljust(12, b"\0")
+        return bytes(memory)
