@@ -185,6 +185,14 @@ static void fault_and_wait_forms(void)
             /* in step: the next packet is understood */
             g_assert_cmpuint(host_raw_read(b, DP_CTRL, &v), ==, OK);
             g_assert_cmphex(v & 2, ==, rows[i].orun);
+            if (rows[i].orun) { /* blocks like any sticky flag, until ABORT.ORUNERRCLR */
+                host_out(b, host_header(DP_RDBUFF | RD), 8);
+                g_assert_cmpuint(host_in(b, 4) >> 1, ==, FAULT);
+                (void)host_in(b, 34);
+                g_assert_cmpuint(host_raw_write(b, DP_ABORT, 1 << 4, TRUE), ==, OK);
+                g_assert_cmpuint(host_raw_read(b, DP_CTRL, &v), ==, OK);
+                g_assert_cmphex(v & 2, ==, 0);
+            }
             imp_board_free(b);
         }
     }
