@@ -1,8 +1,7 @@
 /* The nRF51's non-volatile memory controller.
  *
- * Source: Nordic Semiconductor, nRF51 Series Reference Manual v3.0: section 6 "Non-Volatile Memory Controller (NVMC)"
- * (6.1.1 writing, 6.1.2 erasing a page, 6.1.3 writing to UICR, 6.1.4 erasing UICR, 6.1.5 erase all; 6.2 registers),
- * section 8 "User Information Configuration Registers (UICR)".
+ * Source: Nordic Semiconductor, nRF51 Series Reference Manual v3.0: chapters "Non-Volatile Memory Controller (NVMC)" (functional
+ * description and registers) and "User Information Configuration Registers (UICR)".
  * The core may go on while the flash is busy as long as it runs from RAM, as a flash algorithm does. */
 #pragma once
 

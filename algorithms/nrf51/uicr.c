@@ -3,7 +3,7 @@
 #include "../flm.h"
 #include "nvmc.h"
 
-#define UICR_BYTES 0x100 /* up to CUSTOMER[31] at 0x0FC: reference manual, section 8.1 */
+#define UICR_BYTES 0x100 /* up to CUSTOMER[31] at 0x0FC: reference manual, chapter UICR, registers */
 
 FLM_DEVICE_SECTION const struct FlashDevice FlashDevice = {
     .version = FLM_VERSION,

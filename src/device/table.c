@@ -17,7 +17,7 @@ extern const gsize flm_nrf51_uicr_bytes;
 #define CPUID_MASK      0xFF0FFFF0u
 #define CPUID_CORTEX_M0 0x410CC200u
 
-/* FICR: nRF51 Series Reference Manual v3.0, section 7. */
+/* FICR: nRF51 Series Reference Manual v3.0, chapter 7. */
 #define NRF51_FICR_CODEPAGESIZE 0x10000010u
 #define NRF51_FICR_CODESIZE     0x10000014u
 #define NRF51_FICR_DEVICEID     0x10000060u
@@ -58,7 +58,7 @@ static const TableEntry table[] = {
             {
                 .core = (char *)"cortex-m0",
                 .core_hz =
-                    16000000, /* HFCLK starts on the 16 MHz RC oscillator: reference manual, section 12 */
+                    16000000, /* HFCLK starts on the 16 MHz RC oscillator: reference manual, chapter CLOCK */
                 .dpidr = 0x0BB11477, /* Cortex-M0 DAP */
                 .ram_start = 0x20000000,
                 .ram_bytes = 16 * 1024,
