@@ -1,4 +1,5 @@
 /* Sealing and opening: what goes in comes out, and nothing else is let in. */
+#include <stdio.h>
 #include <string.h>
 
 #include "fixture.h"
@@ -74,6 +75,40 @@ static void test_large(void)
     g_autoptr(GBytes) kept = g_bytes_ref(image->content->segments[0].bytes);
     g_clear_pointer(&image, imp_image_free);
     g_assert_true(g_bytes_equal(kept, object->content->segments[0].bytes));
+}
+
+/* The flags of the memory mapping that holds an address: "rd wr … dd" (proc(5), smaps, VmFlags). */
+static char *flags_of_mapping(const void *address)
+{
+    g_autofree char *maps = NULL;
+    g_assert_true(g_file_get_contents("/proc/self/smaps", &maps, NULL, NULL));
+    g_auto(GStrv) lines = g_strsplit(maps, "\n", -1);
+    gboolean inside = FALSE;
+    for (char **line = lines; *line != NULL; line++) {
+        guint64 start, end;
+        if (sscanf(*line, "%" G_GINT64_MODIFIER "x-%" G_GINT64_MODIFIER "x ", &start, &end) == 2)
+            inside = (guintptr)address >= start && (guintptr)address < end;
+        else if (inside && g_str_has_prefix(*line, "VmFlags:"))
+            return g_strdup(*line);
+    }
+    g_assert_not_reached();
+}
+
+/* Plaintext of an encrypted image is left out of core dumps: every segment and algorithm. */
+static void test_memory(void)
+{
+    g_autoptr(Keys) keys = keys_new();
+    g_autoptr(ImpObject) object = fixture_object(9000);
+    g_autoptr(ImpSealed) sealed = fixture_seal(object, keys, FIXTURE_SAP_ENCRYPTED);
+    GError *error = NULL;
+    g_autoptr(ImpImage) image = imp_image_open(sealed->file, keys->image_keys, keys->authors, &error);
+    g_assert_no_error(error);
+    const void *places[] = {g_bytes_get_data(image->content->segments[0].bytes, NULL),
+                            g_bytes_get_data(image->content->device->algorithms[0]->blob, NULL)};
+    for (gsize i = 0; i < G_N_ELEMENTS(places); i++) {
+        g_autofree char *flags = flags_of_mapping(places[i]);
+        g_assert_nonnull(strstr(flags, " dd"));
+    }
 }
 
 /* Fresh ID and keys each time, the same content digest. */
@@ -279,6 +314,7 @@ int main(int argc, char **argv)
     g_test_add_func("/image/round-trip", test_round_trip);
     g_test_add_func("/image/property", test_property);
     g_test_add_func("/image/large", test_large);
+    g_test_add_func("/image/memory", test_memory);
     g_test_add_func("/image/two-sealings", test_two_sealings);
     g_test_add_func("/image/every-byte", test_every_byte);
     g_test_add_func("/image/every-byte-forged", test_every_byte_forged);
