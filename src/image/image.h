@@ -1,5 +1,5 @@
 /* Opening a sealed image: everything is checked before anything of its content is returned, in this order: fixed header,
- * lengths, digest at the end, clear header; envelope against its suite's template, before any CMS code sees it; image key,
+ * lengths, clear header, digest at the end; envelope against its suite's template, before any CMS code sees it; image key,
  * author, signature; manifest member by member, against both headers; every stored chunk's digest, every chunk's
  * decryption, unpacked lengths; rules of the content; content digest.
  *
