@@ -135,7 +135,7 @@ static gboolean add_station(ImpCloud *cloud, Job *job, const Code *code, const g
     g_strlcpy(row.name, name, sizeof row.name);
     ImpAct act = {.person = code->made_by, .reason = "enrolment code"};
     return imp_query_run(cloud->db, NULL, error, "INSERT INTO cloud_station VALUES(?,?,?,?,?,?,?,?)",
-                         "btttbbt", station, (gsize)IMP_ID_BYTES, code->account, name, code->factory,
+                         "bttttbbt", station, (gsize)IMP_ID_BYTES, code->account, name, code->factory,
                          code->group, key_bytes, n_key, sealing, n_sealing, certificate) &&
            imp_query_run(cloud->db, NULL, error, "UPDATE cloud_code SET station = ? WHERE hash = ?", "bb",
                          station, (gsize)IMP_ID_BYTES, hash, (gsize)TOKEN_HASH_BYTES) &&

@@ -28,6 +28,7 @@ static ImpQuery *prepare(sqlite3 *db, GError **error, const char *text, const ch
 {
     g_autoptr(ImpQuery) sql = NULL;
     int rc = sqlite3_prepare_v2(db, text, -1, &sql, NULL);
+    g_assert(rc != SQLITE_OK || (gsize)sqlite3_bind_parameter_count(sql) == strlen(types));
     for (int i = 1; rc == SQLITE_OK && *types != '\0'; i++, types++) {
         if (*types == 't') {
             rc = sqlite3_bind_text(sql, i, va_arg(args, const char *), -1, SQLITE_STATIC);
