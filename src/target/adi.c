@@ -23,6 +23,8 @@
 
 #define POWER_UP_LIMIT_US (200 * 1000)
 #define POWER_UP_POLL_US  1000
+#define WAIT_LIMIT_US     (500 * 1000) /* a chip that is busy: say, with an erase that an earlier session began */
+#define WAIT_PAUSE_US     1000
 #define CONNECT_TRIES     3
 #define READ_CHUNK_BYTES  (64 * 1024) /* between two looks at the cancel flag */
 
@@ -233,6 +235,8 @@ static void recover(ImpAdi *adi, GError **error)
     guint32 dpidr;
     if (*place != NULL && (*place)->code == IMP_E_LINK_FAULT)
         explain_fault(adi, place);
+    else if (*place != NULL && (*place)->code == IMP_E_LINK_WAIT)
+        return; /* nothing is broken, the access was just not taken */
     else if (!wake_line(adi, &dpidr, NULL))
         g_debug("the line stays dumb");
 }
@@ -295,19 +299,28 @@ static gboolean access_once(ImpAdi *adi, guint32 address, guint8 *out, const gui
     return imp_adi_flush(adi, error);
 }
 
-static gboolean may_repeat(const GError *why)
+/* A chip that is busy is asked again for a while; a disturbed transfer a few times, at once. */
+static gboolean may_repeat(ImpAdi *adi, const GError *why, guint retries, gint64 begin_us)
 {
-    return why->code == IMP_E_LINK_WAIT || why->code == IMP_E_LINK_PARITY || why->code == IMP_E_LINK_LOST;
+    if (!imp_adi_check_cancel(adi, NULL))
+        return FALSE;
+    if (why->code == IMP_E_LINK_WAIT) {
+        imp_clock_sleep_us(adi->clock, WAIT_PAUSE_US);
+        return imp_clock_boot_us(adi->clock) - begin_us < WAIT_LIMIT_US;
+    }
+    return (why->code == IMP_E_LINK_PARITY || why->code == IMP_E_LINK_LOST) &&
+           retries < IMP_TARGET_RETRIES_MAX;
 }
 
 static gboolean access_piece(ImpAdi *adi, guint32 address, guint8 *out, const guint8 *in, gsize n_bytes,
                              GError **error)
 {
+    gint64 begin_us = imp_clock_boot_us(adi->clock);
     for (guint retries = 0;; retries++) {
         GError *why = NULL;
         if (access_once(adi, address, out, in, n_bytes, &why))
             return TRUE;
-        if (may_repeat(why) && retries < IMP_TARGET_RETRIES_MAX && imp_adi_check_cancel(adi, NULL)) {
+        if (may_repeat(adi, why, retries, begin_us)) {
             adi->health->retries++;
             g_error_free(why);
             continue;

@@ -47,7 +47,7 @@ struct ImpDap {
     gsize packet_bytes;
     guint packet_count;
     gboolean connected;
-    gboolean broken;
+    GError *broken; /* what made the probe useless; NULL while it works */
     GError *failure; /* the first one since the last flush */
 
     guint8 request[IMP_PROBE_PACKET_BYTES_MAX]; /* the packet that is being filled */
@@ -60,10 +60,18 @@ struct ImpDap {
     guint64 collected;
 };
 
+/* The probe itself failed: whatever is asked of it later fails for this reason too. Always FALSE. */
+static gboolean set_broken(ImpDap *dap, const GError *why)
+{
+    if (dap->broken == NULL)
+        dap->broken = g_error_copy(why);
+    return FALSE;
+}
+
 static void fail(ImpDap *dap, GError *error)
 {
     if (imp_error_code(error) < IMP_E_NO_TARGET || error->domain != IMP_ERROR)
-        dap->broken = TRUE;
+        set_broken(dap, error);
     if (dap->failure == NULL)
         dap->failure = error;
     else
@@ -151,7 +159,7 @@ static void collect_one(ImpDap *dap)
     g_assert(dap->collected < dap->submitted);
     const Packet *packet = &dap->flight[dap->collected % IMP_PROBE_PACKETS_MAX];
     dap->collected++;
-    if (dap->broken)
+    if (dap->broken != NULL)
         return;
     guint8 response[IMP_PROBE_PACKET_BYTES_MAX];
     gsize n_bytes = 0;
@@ -177,8 +185,8 @@ static void submit_filled(ImpDap *dap)
         return;
     if (dap->submitted - dap->collected >= dap->packet_count)
         collect_one(dap);
-    if (dap->broken && dap->failure == NULL)
-        fail_with(dap, IMP_E_PROBE_LOST, "the probe failed before");
+    if (dap->broken != NULL && dap->failure == NULL)
+        dap->failure = g_error_copy(dap->broken);
     if (dap->failure != NULL) { /* the link is in doubt: nothing more is sent until the owner has looked */
         begin_packet(dap);
         return;
@@ -215,7 +223,7 @@ gboolean imp_dap_is_done(const ImpDap *dap, guint64 ticket)
 
 gboolean imp_dap_is_broken(const ImpDap *dap)
 {
-    return dap->broken;
+    return dap->broken != NULL;
 }
 
 /* After a failure: takes all answers that still come, forgets what was queued, hands the error over. */
@@ -346,24 +354,21 @@ static gboolean command(ImpDap *dap, const guint8 *request, gsize n_bytes, guint
 {
     if (!imp_dap_flush(dap, error))
         return FALSE;
-    if (dap->broken) {
-        imp_error_set(error, IMP_E_PROBE_LOST, "%s: the probe failed before", dap->probe->name);
-        return FALSE;
-    }
     guint8 packet[IMP_PROBE_PACKET_BYTES_MAX];
     gsize got = 0;
+    GError *why = dap->broken != NULL ? g_error_copy(dap->broken) : NULL;
     dap->health->packets++;
-    if (!imp_probe_submit(dap->probe, request, n_bytes, error) ||
-        !imp_probe_collect(dap->probe, packet, sizeof packet, &got, IMP_PROBE_TIMEOUT_MS, error)) {
-        dap->broken = TRUE;
-        return FALSE;
+    if (why == NULL && imp_probe_submit(dap->probe, request, n_bytes, &why) &&
+        imp_probe_collect(dap->probe, packet, sizeof packet, &got, IMP_PROBE_TIMEOUT_MS, &why)) {
+        gboolean longer = got > cap && !dap->probe->padded;
+        if (got < 1 || packet[0] != request[0] || longer || (out_n == NULL && got < cap))
+            imp_error_set(&why, IMP_E_PROBE_PROTOCOL,
+                          "%s: answer to command 0x%02X has %zu bytes and begins with 0x%02X",
+                          dap->probe->name, request[0], got, got > 0 ? packet[0] : 0);
     }
-    gboolean longer = got > cap && !dap->probe->padded;
-    if (got < 1 || packet[0] != request[0] || longer || (out_n == NULL && got < cap)) {
-        dap->broken = TRUE;
-        imp_error_set(error, IMP_E_PROBE_PROTOCOL,
-                      "%s: answer to command 0x%02X has %zu bytes and begins with 0x%02X", dap->probe->name,
-                      request[0], got, got > 0 ? packet[0] : 0);
+    if (why != NULL) {
+        set_broken(dap, why);
+        g_propagate_error(error, why);
         return FALSE;
     }
     memcpy(response, packet, MIN(got, cap));
@@ -394,9 +399,11 @@ static gboolean info_number(ImpDap *dap, guint8 id, guint fallback, guint *out, 
         return FALSE;
     guint length = got >= 2 ? response[1] : 255;
     if (length > 4 || got < 2 + (gsize)length || (got > 2 + (gsize)length && !dap->probe->padded)) {
-        dap->broken = TRUE;
-        imp_error_set(error, IMP_E_PROBE_PROTOCOL, "%s: information 0x%02X is malformed", dap->probe->name,
+        GError *why = NULL;
+        imp_error_set(&why, IMP_E_PROBE_PROTOCOL, "%s: information 0x%02X is malformed", dap->probe->name,
                       id);
+        set_broken(dap, why);
+        g_propagate_error(error, why);
         return FALSE;
     }
     guint value = 0;
@@ -457,10 +464,11 @@ void imp_dap_free(ImpDap *dap)
     if (!imp_dap_flush(dap, &ignored))
         g_debug("while closing: %s", ignored->message);
     g_autoptr(GError) refused = NULL;
-    if (dap->connected && !dap->broken &&
+    if (dap->connected && dap->broken == NULL &&
         !command_status(dap, (guint8[]){CMD_DISCONNECT}, 1, "disconnect", &refused))
         g_debug("while closing: %s", refused->message);
     g_clear_error(&dap->failure);
+    g_clear_error(&dap->broken);
     g_free(dap);
 }
 

@@ -33,6 +33,8 @@
 #define REGISTER_LIMIT_US (100 * 1000)
 #define POLL_US           1000
 #define RESET_HOLD_US     (10 * 1000)
+#define RESET_LIMIT_US    (200 * 1000)
+#define RESET_TRIES       3
 
 /* Cortex-M3 and M4 only wrap later; other cores keep the certain border. */
 static void set_tar_wrap(ImpTarget *target)
@@ -91,42 +93,61 @@ gboolean imp_target_resume(ImpTarget *target, GError **error)
     return imp_adi_write32(&target->adi, SCS_DHCSR, DHCSR_KEY | DHCSR_C_DEBUGEN, error);
 }
 
-gboolean imp_target_reset_halt(ImpTarget *target, GError **error)
+/* One reset request. TRUE and *out_done: was the reset seen, and does the core stand at its first instruction?
+ * S_RESET_ST is cleared by the read that shows it, so an answer that gets lost may take it along: then *out_done is
+ * FALSE. Around a reset the link itself may be down for a moment. */
+static gboolean reset_once(ImpTarget *target, gboolean *out_done, GError **error)
 {
     ImpAdi *adi = &target->adi;
+    guint8 ignored[4];
     imp_adi_queue_write32(adi, SCS_DHCSR, DHCSR_KEY | DHCSR_C_DEBUGEN | DHCSR_C_HALT);
     imp_adi_queue_write32(adi, SCS_DEMCR, DEMCR_VC_CORERESET | DEMCR_VC_HARDERR);
-    if (!imp_adi_flush(adi, error))
-        return FALSE;
-    /* The answer to this one may get lost in the reset; whether it worked is seen below. */
-    guint32 ignored;
-    if (!imp_adi_read32(adi, SCS_DHCSR, &ignored, error)) /* clears S_RESET_ST */
-        return FALSE;
+    imp_adi_queue_read32(adi, SCS_DHCSR, ignored); /* clears S_RESET_ST */
     imp_adi_queue_write32(adi, SCS_AIRCR, AIRCR_SYSRESETREQ);
-    g_autoptr(GError) why = NULL;
-    if (!imp_adi_flush(adi, &why) && imp_dap_is_broken(adi->dap)) {
-        g_propagate_error(error, g_steal_pointer(&why));
-        return FALSE;
+    guint32 seen = 0, dhcsr = 0;
+    gint64 end = imp_clock_boot_us(adi->clock) + RESET_LIMIT_US;
+    GError *why = NULL;
+    gboolean good = imp_adi_flush(adi, &why);
+    for (;;) {
+        if (imp_dap_is_broken(adi->dap) || (why != NULL && why->code == IMP_E_CANCELLED) ||
+            (!good && imp_clock_boot_us(adi->clock) >= end)) {
+            g_propagate_error(error, why);
+            return FALSE;
+        }
+        g_clear_error(&why);
+        good = imp_target_poll_core(target, &dhcsr, &why);
+        if (!good)
+            continue;
+        seen |= dhcsr;
+        *out_done = (seen & IMP_DHCSR_S_RESET_ST) != 0 && (dhcsr & IMP_DHCSR_S_HALT) != 0;
+        if (*out_done || imp_clock_boot_us(adi->clock) >= end)
+            return TRUE;
+        imp_clock_sleep_us(adi->clock, POLL_US);
     }
-    return wait_core(target, IMP_DHCSR_S_HALT, IMP_DHCSR_S_HALT, TRUE, "halt after reset", error);
 }
 
+gboolean imp_target_reset_halt(ImpTarget *target, GError **error)
+{
+    for (guint i = 0; i < RESET_TRIES; i++) {
+        gboolean done = FALSE;
+        if (!reset_once(target, &done, error))
+            return FALSE;
+        if (done)
+            return TRUE;
+    }
+    imp_error_set(error, IMP_E_CORE_NOT_HALTED, "the core does not halt after %d resets of %d ms",
+                  RESET_TRIES, RESET_LIMIT_US / 1000);
+    return FALSE;
+}
+
+/* Through a halt at the first instruction: S_HALT stays, so that a disturbed answer cannot hide whether the reset came. */
 gboolean imp_target_reset_run(ImpTarget *target, GError **error)
 {
-    ImpAdi *adi = &target->adi;
-    guint32 ignored;
-    if (!imp_adi_write32(adi, SCS_DEMCR, 0, error) || !imp_adi_read32(adi, SCS_DHCSR, &ignored, error))
-        return FALSE;
-    imp_adi_queue_write32(adi, SCS_AIRCR, AIRCR_SYSRESETREQ);
-    g_autoptr(GError) why = NULL;
-    if (!imp_adi_flush(adi, &why) && imp_dap_is_broken(adi->dap)) {
-        g_propagate_error(error, g_steal_pointer(&why));
-        return FALSE;
-    }
-    if (!wait_core(target, IMP_DHCSR_S_RESET_ST, IMP_DHCSR_S_RESET_ST, TRUE, "reset", error))
+    if (!imp_target_reset_halt(target, error))
         return FALSE;
     target->left = TRUE;
-    return imp_adi_write32(adi, SCS_DHCSR, DHCSR_KEY, error);
+    return imp_adi_write32(&target->adi, SCS_DEMCR, 0, error) &&
+           imp_adi_write32(&target->adi, SCS_DHCSR, DHCSR_KEY, error);
 }
 
 /* Holds nRESET while the line is connected, so that no firmware can get in the way. */
