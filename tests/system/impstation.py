@@ -223,3 +223,95 @@ class TestCase(imptest.TestCase):
         memory[:len(self.app)] = self.app
         memory[SERIAL_AT:SERIAL_AT + 12] = serial.encode().ljust(12, b"\0")
         return bytes(memory)
+
+
+def free_port():
+    """A port that nobody listens on now; the kernel does not give it out again soon."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Cloud(imptest.Process):
+    """imprint-cloud run on a folder that init has made."""
+
+    def __init__(self, folder, *options):
+        super().__init__([imptest.program("imprint-cloud"), "run", "--config", os.path.join(folder, "cloud.yaml"), *options],
+                         r"ready: imprint-cloud on (https://\S+)\n")
+
+
+class CloudTestCase(TestCase):
+    """A cloud with one factory (north, group line), an author, and somebody who is logged in."""
+
+    def setUp(self):
+        super().setUp()
+        self.keys()
+        self.cloud_folder = self.path("cloud")
+        self.url = f"https://127.0.0.1:{free_port()}"
+        password = self.write("password", "correct horse battery staple\n")
+        subprocess.run([imptest.program("imprint-cloud"), "init", "--data", self.cloud_folder, "--account", "acme", "--owner",
+                        "owner@acme.example", "--password-file", password, "--url", self.url], check=True, capture_output=True,
+                       timeout=60)
+        self.start_cloud()
+        self.imprint("cloud", "login", self.url, "--ca", os.path.join(self.cloud_folder, "ca.pem"), "--user", "owner@acme.example",
+                     "--password-file", password)
+        self.imprint("cloud", "factory", "add", "north")
+        self.imprint("cloud", "group", "add", "line", "--factory", "north")
+        self.imprint("cloud", "author", "add", self.path("author.pub"), "--name", "author")
+
+    def start_cloud(self, *options):
+        self.cloud = Cloud(self.cloud_folder, *options)
+        self.addCleanup(self.cloud.kill)
+
+    def enrol(self, station):
+        code = self.path("code")
+        if os.path.exists(code):
+            os.unlink(code)
+        self.imprint("cloud", "station", "enrol-code", "--factory", "north", "--group", "line", "-o", code)
+        with open(code, encoding="utf-8") as f:
+            return station.post("/v1/enrol", {"code": f.read().strip()})
+
+    def job(self, *options, name="Widget", out="job.imp"):
+        """Seals a JOB and registers it; its ID."""
+        self.imprint("seal", self.object(name), "--kind", "job", "--author-key", self.path("author.key"), "--encrypt-to",
+                     self.path("image.pub"), "--factory", "north", "-o", self.path(out), *options)
+        statement = os.path.splitext(self.path(out))[0] + ".statement"
+        return self.imprint("cloud", "image", "register", statement)["image"]
+
+    def upload(self, out="job.imp"):
+        return self.imprint("cloud", "image", "upload", self.path(out))
+
+    def cloud_log(self):
+        return self.imprint("cloud", "log", "--limit", "1000")["records"]
+
+    def cloud_image(self, image):
+        return next(i for i in self.imprint("cloud", "image", "list")["images"] if i["image"] == image)
+
+    def check_cloud(self):
+        """Stops the cloud and recomputes every count of its database."""
+        self.cloud.stop()
+        done = subprocess.run([imptest.program("imprint-cloud"), "check", "--config", os.path.join(self.cloud_folder, "cloud.yaml")],
+                              capture_output=True, text=True, timeout=60)
+        self.assertEqual((done.returncode, done.stdout), (0, "0 wrong\n"), done.stderr)
+
+    @staticmethod
+    def wait_for(station, what, wanted, seconds=30):
+        """Asks what() again after each event of the station, until wanted(it)."""
+        after = station.get("/v1/status")["events_next"]
+        end = imptest.time.monotonic() + seconds
+        while True:
+            value = what()
+            if wanted(value):
+                return value
+            if imptest.time.monotonic() > end:
+                raise AssertionError(f"still {value} after {seconds} s: {station.errors()}")
+            after = station.get(f"/v1/events?after={after}&wait_ms=200")["next"]
+
+    def wait_cloud(self, station, state="welcomed", reports=None):
+        return self.wait_for(station, lambda: station.get("/v1/cloud"),
+                             lambda c: c["state"] == state and (reports is None or c.get("reports_waiting") == reports))
+
+    def wait_image(self, station, image, usable=True):
+        def find():
+            return next((i for i in station.get("/v1/images")["images"] if i["id"] == image), None)
+        return self.wait_for(station, find, lambda i: i is not None and i["usable"] == usable)
