@@ -136,7 +136,7 @@ char *imp_print_duration(gint64 duration_us)
 
 char *imp_print_time(gint64 real_us, GTimeZone *tz)
 {
-    g_autoptr(GDateTime) utc = g_date_time_new_from_unix_utc(real_us / 1000000);
+    g_autoptr(GDateTime) utc = real_us > 0 ? g_date_time_new_from_unix_utc(real_us / 1000000) : NULL;
     if (utc == NULL)
         return g_strdup("");
     g_autoptr(GDateTime) local = tz != NULL ? g_date_time_to_timezone(utc, tz) : g_date_time_to_local(utc);
@@ -145,7 +145,7 @@ char *imp_print_time(gint64 real_us, GTimeZone *tz)
 
 char *imp_print_time_utc(gint64 real_us)
 {
-    g_autoptr(GDateTime) utc = g_date_time_new_from_unix_utc(real_us / 1000000);
+    g_autoptr(GDateTime) utc = real_us > 0 ? g_date_time_new_from_unix_utc(real_us / 1000000) : NULL;
     return utc != NULL ? g_date_time_format(utc, "%Y-%m-%dT%H:%M:%SZ") : g_strdup("");
 }
 

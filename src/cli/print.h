@@ -42,7 +42,7 @@ char *imp_print_size(guint64 size_bytes);
 /* "0.35 s", "4.2 s", "3 min 05 s"; free with g_free. */
 char *imp_print_duration(gint64 duration_us);
 
-/* "2026-11-22 16:40:08", local time of tz (borrowed; NULL = the machine's); free with g_free. */
+/* "2026-11-22 16:40:08", local time of tz (borrowed; NULL = the machine's); 0 (no such moment) gives "". Free with g_free. */
 char *imp_print_time(gint64 real_us, GTimeZone *tz);
 
 /* The same for programs: "2026-11-22T16:40:08Z", and seconds with three decimals; free with g_free. */

@@ -142,6 +142,12 @@ static void test_units(void)
     g_autoptr(GTimeZone) utc = g_time_zone_new_utc();
     g_autofree char *time = imp_print_time(1764518400 * G_GINT64_CONSTANT(1000000), utc);
     g_assert_cmpstr(time, ==, "2025-11-30 16:00:00");
+    g_autofree char *never = imp_print_time(0, utc);
+    g_assert_cmpstr(never, ==, "");
+    g_autofree char *iso = imp_print_time_utc(1764518400 * G_GINT64_CONSTANT(1000000));
+    g_assert_cmpstr(iso, ==, "2025-11-30T16:00:00Z");
+    g_autofree char *seconds = imp_print_seconds(4200700);
+    g_assert_cmpstr(seconds, ==, "4.200");
 }
 
 static void test_bar(void)
