@@ -57,8 +57,6 @@ static gboolean start_server(ImpCloud *cloud, const char *listen, GError **error
 
 static void start_threads(ImpCloud *cloud)
 {
-    cloud->commit_queue = imp_queue_new(IMP_CLOUD_QUEUE_MAX, NULL);
-    cloud->work_queue = imp_queue_new(IMP_CLOUD_WORK_MAX, NULL);
     if (pthread_create(&cloud->committer, NULL, committer_run, cloud) != 0 ||
         pthread_create(&cloud->worker, NULL, worker_run, cloud) != 0)
         g_error("out of threads");
@@ -76,10 +74,14 @@ ImpCloud *imp_cloud_start(const ImpCloudOptions *options, GError **error)
     cloud->kill = options->kill != 0 ? options->kill : IMP_CLOUD_KILL_NEVER;
     cloud->kill_at = cloud->kill != IMP_CLOUD_KILL_NEVER ? options->kill_at : 0;
     cloud->tokens = tokens_new(cloud->clock);
-    if (load_ca(cloud, error) && open_database(cloud, error)) {
-        start_threads(cloud); /* before the server: requests find them ready */
-        if (start_server(cloud, options->listen, error))
-            return cloud;
+    cloud->commit_queue = imp_queue_new(IMP_CLOUD_QUEUE_MAX, NULL);
+    cloud->work_queue = imp_queue_new(IMP_CLOUD_WORK_MAX, NULL);
+    if (load_ca(cloud, error) && open_database(cloud, error) && start_server(cloud, options->listen, error)) {
+        if (cloud->url == NULL)
+            cloud->url = g_strconcat("https://", imp_http_server_address(cloud->server), NULL);
+        start_threads(
+            cloud); /* requests wait in the queues until here, so that the threads find all of cloud */
+        return cloud;
     }
     imp_cloud_stop(cloud);
     return NULL;
@@ -100,9 +102,9 @@ void imp_cloud_stop(ImpCloud *cloud)
         pthread_join(cloud->worker, NULL);
         imp_queue_close(cloud->commit_queue);
         pthread_join(cloud->committer, NULL);
-        imp_queue_free(cloud->work_queue);
-        imp_queue_free(cloud->commit_queue);
     }
+    imp_queue_free(cloud->work_queue);
+    imp_queue_free(cloud->commit_queue);
     imp_ledger_close(cloud->ledger);
     imp_ca_free(cloud->ca);
     tokens_free(cloud->tokens);

@@ -1,6 +1,5 @@
 #include "cloud/job.h"
 
-#include <string.h>
 #include <unistd.h>
 
 #include "wire/codec.h"
@@ -37,10 +36,9 @@ static void job_free(Job *job)
 
 static void reply_text(Job *job, guint status, char *text, const char *content_type)
 {
-    g_autoptr(GBytes) body = g_bytes_new_take(text, strlen(text));
     if (job->cursor != NULL)
         imp_http_reply_header(job->request, "Imprint-Cursor", job->cursor);
-    imp_http_reply(job->request, status, content_type, body);
+    imp_http_reply_text(job->request, status, content_type, text);
 }
 
 void job_finish(Job *job)

@@ -107,9 +107,7 @@ static gboolean issue_code(ImpCloud *cloud, Job *job, const char *factory, const
     ImpEnrolCode code = {0};
     imp_random_fill(cloud->random, code.secret, sizeof code.secret);
     memcpy(code.ca_sha256, imp_ca_digest(cloud->ca), sizeof code.ca_sha256);
-    g_autofree char *url =
-        cloud->url != NULL ? g_strdup(cloud->url) : g_strconcat("https://", imp_cloud_address(cloud), NULL);
-    g_strlcpy(code.url, url, sizeof code.url);
+    g_strlcpy(code.url, cloud->url, sizeof code.url);
     char *secret = imp_hex_encode(code.secret, sizeof code.secret);
     guint8 hash[TOKEN_HASH_BYTES];
     token_hash(secret, hash);

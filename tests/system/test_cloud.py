@@ -3,10 +3,13 @@
 a restart makes of a kill at the worst moments.
 """
 import csv
+import http.client
 import io
 import json
 import os
+import re
 import subprocess
+import threading
 
 import cloudrig
 import imptest
@@ -335,6 +338,88 @@ class Images(CloudTest):
                                             self.token).status, 204)
         self.assertEqual(len(self.ok(far.request("GET", "/v1/station/images"))["images"]), 1)
         self.assertEqual(self.only(far.sync(wants=[far.want(self.image)]))["kind"], "granted")
+
+
+class Crowd(CloudTest):
+    """Requests that arrive together are committed together; one that is refused does not spoil the others."""
+
+    THREADS = 12
+
+    def crowd(self, work):
+        """work(connection, index) in THREADS threads at once, each with a kept connection; what they returned."""
+        results, faults = [None] * self.THREADS, []
+        begin = threading.Barrier(self.THREADS)
+        host, port = self.cloud.address.rsplit(":", 1)
+
+        def run(index):
+            try:
+                context = self.cloud.context(self.station.cert, self.station.key)
+                connection = http.client.HTTPSConnection(host, int(port), context=context, timeout=60)
+                connection.connect()
+                begin.wait()
+                results[index] = work(connection, index)
+                connection.close()
+            except Exception as e:  # shown by the main thread
+                faults.append(repr(e))
+
+        threads = [threading.Thread(target=run, args=(i,)) for i in range(self.THREADS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(faults, [])
+        return results
+
+    def call(self, connection, method, path, body):
+        connection.request(method, path, json.dumps(body).encode(),
+                           {"Imprint-Protocol": "1", "Authorization": "Bearer " + self.token})
+        response = connection.getresponse()
+        return cloudrig.Answer(response.status, response.headers, response.read())
+
+    def test_last_units(self):
+        """Many ports race for seven units: seven are granted, each with a number of its own."""
+        self.line(units=7)
+        wants = [[self.station.want(self.image) for _ in range(4)] for _ in range(self.THREADS)]
+
+        def work(connection, index):
+            answers = []
+            for want in wants[index]:
+                request = {"protocol": 1, "start_number": self.station.start_number, "wants": [want]}
+                answers += self.call(connection, "POST", "/v1/sync", request).json()["answers"]
+            return answers
+
+        answers = [a for some in self.crowd(work) for a in some]
+        granted = [a for a in answers if a["kind"] == "granted"]
+        self.assertEqual(len({a["numbers"][0]["number"] for a in granted}), 7)
+        self.assertEqual(len(granted), 7)
+        self.assertEqual({a["code"] for a in answers if a["kind"] == "refused"}, {COUNT_IN_WORK})
+        self.cloud.stop()
+        self.cloud.check()
+
+    def test_isolation(self):
+        """In one crowd: names that exist, malformed syncs, roles that may not, and good requests, whose effect is there."""
+        self.line()
+
+        def work(connection, index):
+            codes = []
+            for i in range(8):
+                codes.append((0, self.call(connection, "POST", "/v1/factories", {"name": f"f {index} {i}"}).code))
+                codes.append((1008, self.call(connection, "POST", "/v1/factories", {"name": "Shenzhen"}).code))
+                codes.append((1009, self.call(connection, "POST", "/v1/groups", {"factory": "nowhere", "name": "x"}).code))
+                bad = {"protocol": 1, "start_number": 1, "wants": [{"launch": "x"}]}
+                codes.append((None, self.call(connection, "POST", "/v1/sync", bad).code))
+            return codes
+
+        for expected, code in (pair for some in self.crowd(work) for pair in some):
+            if expected is None:
+                self.assertNotEqual(code, 0)
+            else:
+                self.assertEqual(code, expected)
+        names = {f["name"] for f in self.get("/v1/factories")["factories"]}
+        self.assertEqual(names, {"Shenzhen"} | {f"f {t} {i}" for t in range(self.THREADS) for i in range(8)})
+        metrics = self.cloud.request("GET", "/metrics", token=self.token).body.decode()
+        largest = int(re.search(r"^imprint_cloud_batch_largest (\d+)$", metrics, re.M).group(1))
+        self.assertGreater(largest, 1, "no two requests shared a transaction: the test tested nothing")
 
 
 class Crash(CloudTest):

@@ -129,28 +129,30 @@ static void finish(ImpHttpRequest *request, guint status, struct MHD_Response *r
     pthread_mutex_unlock(&server->mutex);
 }
 
-static void unref_bytes(void *bytes)
+static void finish_buffer(ImpHttpRequest *request, guint status, const char *content_type, const void *data,
+                          gsize n_bytes, enum MHD_ResponseMemoryMode mode)
 {
-    g_bytes_unref(bytes);
+    struct MHD_Response *response = MHD_create_response_from_buffer(n_bytes, (void *)data, mode);
+    if (response == NULL)
+        g_error("out of memory for a reply");
+    if (content_type != NULL)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+    finish(request, status, response);
 }
 
 void imp_http_reply(ImpHttpRequest *request, guint status, const char *content_type, GBytes *body)
 {
-    struct MHD_Response *response;
-    if (body == NULL) {
-        response = MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT);
-    } else {
-        gsize n_bytes;
-        gconstpointer data = g_bytes_get_data(body, &n_bytes);
-        response = MHD_create_response_from_buffer_with_free_callback_cls(n_bytes, (void *)data, unref_bytes,
-                                                                          g_bytes_ref(body));
-    }
-    if (response == NULL)
-        g_error("out of memory for a reply");
-    if (body != NULL)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    finish(request, status, response);
+    gsize n_bytes = 0;
+    const void *data = body != NULL ? g_bytes_get_data(body, &n_bytes) : NULL;
+    /* Copied, so that no memory is shared between the caller's thread and the server's. */
+    finish_buffer(request, status, body != NULL ? content_type : NULL, data != NULL ? data : "", n_bytes,
+                  MHD_RESPMEM_MUST_COPY);
+}
+
+void imp_http_reply_text(ImpHttpRequest *request, guint status, const char *content_type, char *text)
+{
+    finish_buffer(request, status, content_type, text, strlen(text), MHD_RESPMEM_MUST_FREE);
 }
 
 void imp_http_reply_json(ImpHttpRequest *request, guint status, json_t *document)
@@ -158,8 +160,7 @@ void imp_http_reply_json(ImpHttpRequest *request, guint status, json_t *document
     char *text = json_dumps(document, JSON_COMPACT | JSON_ENCODE_ANY);
     json_decref(document);
     g_assert(text != NULL);
-    g_autoptr(GBytes) body = g_bytes_new_with_free_func(text, strlen(text), free, text);
-    imp_http_reply(request, status, "application/json", body);
+    imp_http_reply_text(request, status, "application/json", text);
 }
 
 void imp_http_reply_error(ImpHttpRequest *request, const GError *error)

@@ -136,8 +136,10 @@ gboolean imp_http_request_peer(const ImpHttpRequest *request, guint32 *out_uid, 
 
 /* Before the reply; at most IMP_HTTP_REPLY_HEADERS. */
 void imp_http_reply_header(ImpHttpRequest *request, const char *name, const char *value);
-/* body may be NULL for none; content_type then, too. */
+/* Copies body, which may be NULL for none; content_type then, too. */
 void imp_http_reply(ImpHttpRequest *request, guint status, const char *content_type, GBytes *body);
+/* Takes over text (malloc or g_malloc), which is sent without its closing NUL. */
+void imp_http_reply_text(ImpHttpRequest *request, guint status, const char *content_type, char *text);
 /* Takes over the document. */
 void imp_http_reply_json(ImpHttpRequest *request, guint status, json_t *document);
 /* Status by imp_http_status. */
