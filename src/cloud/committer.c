@@ -1,7 +1,5 @@
 /* The one thread that owns the database. */
-#include <signal.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cloud/job.h"
 
@@ -61,18 +59,21 @@ static gboolean run_job(ImpCloud *cloud, Job *job)
 /* Kills this process if a test asked for it here. */
 static void kill_point(const ImpCloud *cloud, ImpCloudKill point, gboolean is_the_batch)
 {
-    if (is_the_batch && cloud->kill == point) {
-        kill(getpid(), SIGKILL);
-        pause();
-    }
+    if (is_the_batch && cloud->kill == point)
+        job_kill_process();
 }
 
+/* Is the request of the test's choice in the batch? */
 static gboolean counts_for_kill(ImpCloud *cloud, GPtrArray *batch)
 {
     gboolean reached = FALSE;
-    for (guint i = 0; i < batch->len; i++)
-        if (((Job *)batch->pdata[i])->counts_for_kill && ++cloud->kill_seen == cloud->kill_at)
+    for (guint i = 0; i < batch->len; i++) {
+        Job *job = batch->pdata[i];
+        if (job->counts_for_kill && ++cloud->kill_seen == cloud->kill_at) {
             reached = TRUE;
+            job->kill_before_answer = cloud->kill == IMP_CLOUD_KILL_BEFORE_ANSWER;
+        }
+    }
     return reached;
 }
 
@@ -115,7 +116,6 @@ static void run_batch(ImpCloud *cloud, GPtrArray *batch)
         if (!tokens_load(cloud->tokens, cloud->db, &late))
             g_warning("tokens: %s", late->message); /* the database decides in every transaction anyhow */
     }
-    kill_point(cloud, IMP_CLOUD_KILL_BEFORE_ANSWER, kill_here);
 }
 
 static void count(ImpCloud *cloud, GPtrArray *batch)

@@ -1,5 +1,6 @@
 #include "cloud/job.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 #include "wire/codec.h"
@@ -41,12 +42,21 @@ static void reply_text(Job *job, guint status, char *text, const char *content_t
     imp_http_reply_text(job->request, status, content_type, text);
 }
 
+void job_kill_process(void)
+{
+    kill(getpid(), SIGKILL);
+    for (;;)
+        pause(); /* the signal is on its way */
+}
+
 void job_finish(Job *job)
 {
     guint status = job->status != 0 ? job->status : 200;
     char *sync_text = NULL;
     if (job->error == NULL && job->sync_response != NULL)
         sync_text = imp_sync_response_encode(job->sync_response, &job->error);
+    if (job->kill_before_answer)
+        job_kill_process();
     if (job->error != NULL)
         imp_http_reply_error(job->request, job->error);
     else if (sync_text != NULL)

@@ -75,7 +75,7 @@ struct Job {
     ImpLedgerLogQuery query;
     guint32 format;
     char *secret_text, *secret_hash; /* password given, password stored; wiped */
-    gboolean counts_for_kill; /* see ImpCloudOptions */
+    gboolean counts_for_kill, kill_before_answer; /* see ImpCloudOptions */
 
     /* The answer: exactly one of answer, text, file_fd, sync_response, or error. */
     guint status; /* 0: 200 */
@@ -115,6 +115,8 @@ struct ImpCloud {
 
 /* job.c */
 Job *job_new(const Operation *operation, ImpHttpRequest *request);
+/* For the tests of crash and restart. */
+G_NORETURN void job_kill_process(void);
 /* Answers the request and frees the job. */
 void job_finish(Job *job);
 /* Puts the job into the queue of its present stage, or answers it when there is none left (or an error). */

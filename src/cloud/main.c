@@ -201,8 +201,12 @@ int main(int argc, char **argv)
             return commands[i].run(argc - 1, argv + 1);
         }
     gboolean help = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+    if (argc > 1 && strcmp(argv[1], "--version") == 0) {
+        printf("imprint-cloud %s\n", IMP_VERSION);
+        return 0;
+    }
     FILE *out = help ? stdout : stderr;
-    fprintf(out, "usage: imprint-cloud COMMAND [--help]\n\n");
+    fprintf(out, "usage: imprint-cloud COMMAND [--help]\n       imprint-cloud --version | --help\n\n");
     for (guint i = 0; i < G_N_ELEMENTS(commands); i++)
         fprintf(out, "  %-6s %s\n", commands[i].name, commands[i].summary);
     return help ? 0 : 2;
