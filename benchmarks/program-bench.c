@@ -5,6 +5,7 @@
  *   program-bench [FIRMWARE.hex] */
 #include "base/error.h"
 #include "board_probe.h"
+#include "build/hex.h"
 #include "device/table.h"
 #include "target/flash.h"
 
@@ -70,41 +71,20 @@ static Data random_64k(void)
     return (Data){"64k", (ImpFlashSegment *)g_array_free(segments, FALSE), n};
 }
 
-/* Data records in rising order; neighbouring records become one segment. */
 static Data read_hex(const char *path)
 {
     g_autofree char *text = NULL;
+    gsize n_text;
     g_autoptr(GError) error = NULL;
-    if (!g_file_get_contents(path, &text, NULL, &error))
+    if (!g_file_get_contents(path, &text, &n_text, &error))
+        g_error("%s", error->message);
+    g_autoptr(ImpHex) hex = imp_hex_parse(text, n_text, FLASH_BYTES + UICR_BYTES, path, &error);
+    if (hex == NULL)
         g_error("%s", error->message);
     GArray *segments = g_array_new(FALSE, FALSE, sizeof(ImpFlashSegment));
-    g_autoptr(GByteArray) run = g_byte_array_new();
-    guint64 run_start = 0, base = 0;
-    g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
-    for (guint i = 0; lines[i] != NULL; i++) {
-        guint n_bytes, offset, type;
-        if (sscanf(lines[i], ":%2x%4x%2x", &n_bytes, &offset, &type) != 3)
-            continue;
-        guint8 record[256];
-        for (guint k = 0; k < n_bytes; k++) {
-            guint byte;
-            g_assert(sscanf(lines[i] + 9 + 2 * k, "%2x", &byte) == 1);
-            record[k] = (guint8)byte;
-        }
-        if (type == 4)
-            base = ((guint64)record[0] << 8 | record[1]) << 16;
-        if (type != 0)
-            continue;
-        if (run->len == 0 || base + offset != run_start + run->len) {
-            if (run->len > 0)
-                add_segment(segments, run_start, run->data, run->len);
-            g_byte_array_set_size(run, 0);
-            run_start = base + offset;
-        }
-        g_byte_array_append(run, record, n_bytes);
-    }
-    if (run->len > 0)
-        add_segment(segments, run_start, run->data, run->len);
+    for (gsize i = 0; i < hex->n_pieces; i++)
+        add_segment(segments, hex->pieces[i].address, hex->bytes + hex->pieces[i].offset,
+                    hex->pieces[i].n_bytes);
     gsize n = segments->len;
     return (Data){"micropython", (ImpFlashSegment *)g_array_free(segments, FALSE), n};
 }

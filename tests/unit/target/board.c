@@ -20,9 +20,10 @@ typedef struct {
     ImpTarget *target;
 } Fixture;
 
-static void set_up(Fixture *f, enum imp_board_fill fill)
+static void set_up_packets(Fixture *f, enum imp_board_fill fill, guint16 packet_bytes, guint8 packet_count)
 {
-    const struct imp_board_options options = {.fill = fill};
+    const struct imp_board_options options = {
+        .fill = fill, .packet_size = packet_bytes, .packet_count = packet_count};
     const char *why = NULL;
     GError *error = NULL;
     f->board = imp_board_new("nrf51822", SEED, &options, &why);
@@ -31,6 +32,11 @@ static void set_up(Fixture *f, enum imp_board_fill fill)
     f->device = imp_device_lookup("nRF51822", &error);
     g_assert_no_error(error);
     f->target = NULL;
+}
+
+static void set_up(Fixture *f, enum imp_board_fill fill)
+{
+    set_up_packets(f, fill, 0, 0);
 }
 
 static void tear_down(Fixture *f)
@@ -280,6 +286,37 @@ static void test_program(void)
         g_assert_true(imp_target_reset_run(f.target, &error));
         tear_down(&f);
     }
+}
+
+/* Probes with small and large packets, one or many in flight. */
+static void test_packets(void)
+{
+    static const struct {
+        guint16 bytes;
+        guint8 count;
+    } rows[] = {{64, 1}, {64, 5}, {65, 2}, {512, 1}, {1024, 8}, {1024, 255}};
+    static const ImpFlashVerify verifies[] = {IMP_FLASH_VERIFY_CHECKSUM, IMP_FLASH_VERIFY_READ_BACK};
+    g_autoptr(GBytes) bytes = pattern(6 * PAGE + 36);
+    const ImpFlashSegment segment = {0x1C00, bytes};
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++)
+        for (guint k = 0; k < G_N_ELEMENTS(verifies); k++) {
+            Fixture f;
+            set_up_packets(&f, IMP_BOARD_FILL_RANDOM, rows[i].bytes, rows[i].count);
+            must_attach(&f);
+            const ImpFlashJob job = {.erase = IMP_FLASH_ERASE_USED,
+                                     .program = TRUE,
+                                     .verify = verifies[k],
+                                     .segments = &segment,
+                                     .n_segments = 1};
+            GError *error = NULL;
+            gboolean good = run(&f, &job, NULL, &error);
+            g_assert_no_error(error);
+            g_assert_true(good);
+            guint8 seen[6 * PAGE + 36];
+            g_assert_true(imp_board_peek(f.board, 0x1C00, seen, sizeof seen));
+            g_assert_cmpmem(seen, sizeof seen, g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
+            tear_down(&f);
+        }
 }
 
 /* Erase, program and verify as three jobs of one flash object: the runner stays, blank pages are still known. */
@@ -574,6 +611,7 @@ int main(int argc, char **argv)
     g_test_add_func("/target/board/nobody", test_nobody);
     g_test_add_func("/target/board/wrong-chip", test_wrong_chip);
     g_test_add_func("/target/board/program", test_program);
+    g_test_add_func("/target/board/packets", test_packets);
     g_test_add_func("/target/board/three-jobs", test_three_jobs);
     g_test_add_func("/target/board/stuck-bit", test_stuck_bit);
     g_test_add_func("/target/board/not-erased", test_not_erased);
