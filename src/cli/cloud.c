@@ -1,4 +1,5 @@
 /* imprint cloud …: what owners and engineers do, over HTTPS (api/cloud.yaml). */
+#include "cli/answer.h"
 #include "cli/commands.h"
 #include "cli/file.h"
 #include "cli/print.h"
@@ -11,22 +12,11 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
-static const char *text_of(const json_t *object, const char *name)
-{
-    const char *text = json_string_value(json_object_get(object, name));
-    return text != NULL ? text : "";
-}
-
-static gint64 number_of(const json_t *object, const char *name)
-{
-    return (gint64)json_integer_value(json_object_get(object, name));
-}
-
 /* Free with g_free. */
 static char *number_text(const json_t *object, const char *name)
 {
     return json_object_get(object, name) != NULL
-               ? g_strdup_printf("%" G_GINT64_FORMAT, number_of(object, name))
+               ? g_strdup_printf("%" G_GINT64_FORMAT, imp_answer_number(object, name))
                : g_strdup("");
 }
 
@@ -119,12 +109,12 @@ gboolean imp_command_cloud_login(ImpCli *cli, GError **error)
     imp_file_free_secret(password);
     if (answer == NULL)
         return FALSE;
-    gboolean done = imp_remote_cloud_keep(cli, url, ca, text_of(answer, "token"), error);
+    gboolean done = imp_remote_cloud_keep(cli, url, ca, imp_answer_text(answer, "token"), error);
     json_object_del(answer, "token"); /* never shown, not even as JSON */
     json_object_update(cli->result, answer);
     json_decref(answer);
-    return say(cli, done, "logged in at %s as %s, %s of account %s", url, email, text_of(cli->result, "role"),
-               text_of(cli->result, "account"));
+    return say(cli, done, "logged in at %s as %s, %s of account %s", url, email,
+               imp_answer_text(cli->result, "role"), imp_answer_text(cli->result, "account"));
 }
 
 gboolean imp_command_cloud_logout(ImpCli *cli, GError **error)
@@ -147,7 +137,7 @@ gboolean imp_command_cloud_factory_list(ImpCli *cli, GError **error)
         g_autoptr(GString) groups = g_string_new("");
         json_array_foreach(json_object_get(factory, "groups"), k, group)
             g_string_append_printf(groups, "%s%s", k > 0 ? ", " : "", json_string_value(group));
-        (void)say(cli, TRUE, "%-24s %s", text_of(factory, "name"), groups->str);
+        (void)say(cli, TRUE, "%-24s %s", imp_answer_text(factory, "name"), groups->str);
     }
     return TRUE;
 }
@@ -156,6 +146,18 @@ gboolean imp_command_cloud_factory_add(ImpCli *cli, GError **error)
 {
     json_t *body = json_pack("{s:o}", "name", argument(cli, 0));
     return say(cli, call(cli, "POST", body, "/v1/factories", error), "factory %s added", cli->arguments[0]);
+}
+
+gboolean imp_command_cloud_group_list(ImpCli *cli, GError **error)
+{
+    if (!call(cli, "GET", NULL, "/v1/factories", error))
+        return FALSE;
+    gsize i, k;
+    const json_t *factory, *group;
+    json_array_foreach(json_object_get(cli->result, "factories"), i, factory)
+        json_array_foreach(json_object_get(factory, "groups"), k, group)(void)
+            say(cli, TRUE, "%-24s %s", json_string_value(group), imp_answer_text(factory, "name"));
+    return TRUE;
 }
 
 gboolean imp_command_cloud_group_add(ImpCli *cli, GError **error)
@@ -182,15 +184,16 @@ gboolean imp_command_cloud_station_list(ImpCli *cli, GError **error)
     const json_t *station;
     json_array_foreach(json_object_get(cli->result, "stations"), i, station)
     {
-        gint64 heard_us = number_of(station, "heard_us");
+        gint64 heard_us = imp_answer_number(station, "heard_us");
         g_autofree char *heard = heard_us > 0 ? imp_print_time(heard_us, NULL) : g_strdup("never");
         g_autofree char *open = number_text(station, "open");
-        const char *state = json_is_true(json_object_get(station, "removed"))   ? "removed"
-                            : json_is_true(json_object_get(station, "blocked")) ? "blocked"
-                                                                                : "ok";
-        imp_table_add(&table, (const char *[]){text_of(station, "station"), text_of(station, "name"),
-                                               text_of(station, "factory"), text_of(station, "group"), state,
-                                               heard, open});
+        const char *state = imp_answer_true(station, "removed")   ? "removed"
+                            : imp_answer_true(station, "blocked") ? "blocked"
+                                                                  : "ok";
+        imp_table_add(&table,
+                      (const char *[]){imp_answer_text(station, "station"), imp_answer_text(station, "name"),
+                                       imp_answer_text(station, "factory"), imp_answer_text(station, "group"),
+                                       state, heard, open});
     }
     imp_table_print(&table, cli->env->out);
     imp_table_done(&table);
@@ -208,8 +211,8 @@ gboolean imp_command_cloud_station_code(ImpCli *cli, GError **error)
         return FALSE;
     const char *path = cli->values[IMP_OPTION_OUTPUT];
     if (path == NULL)
-        return say(cli, TRUE, "%s", text_of(cli->result, "code"));
-    g_autofree char *line = g_strconcat(text_of(cli->result, "code"), "\n", NULL);
+        return say(cli, TRUE, "%s", imp_answer_text(cli->result, "code"));
+    g_autofree char *line = g_strconcat(imp_answer_text(cli->result, "code"), "\n", NULL);
     if (!imp_file_write(path, line, strlen(line), 0600, error))
         return FALSE;
     json_object_del(cli->result, "code"); /* it is in the file now */
@@ -217,39 +220,11 @@ gboolean imp_command_cloud_station_code(ImpCli *cli, GError **error)
     return say(cli, TRUE, "enrolment code written to %s", path);
 }
 
-/* Finds the ID of what is meant in a list of the cloud: an ID, or a name that only one of them has. Free with g_free. */
+/* The ID of the station or image that the first argument means. Free with g_free. */
 static char *find_id(ImpCli *cli, const char *path, const char *list, const char *member, GError **error)
 {
-    const char *words = cli->arguments[0];
-    ImpId id;
-    if (imp_id_parse(words, &id))
-        return g_strdup(words);
     g_autoptr(ImpHttpClient) client = imp_remote_cloud(cli, error);
-    json_t *answer = client != NULL ? imp_http_call_json(client, "GET", path, NULL, error) : NULL;
-    if (answer == NULL)
-        return NULL;
-    char *found = NULL;
-    guint n_found = 0;
-    gsize i;
-    const json_t *item;
-    json_array_foreach(json_object_get(answer, list), i, item)
-    {
-        if (strcmp(text_of(item, "name"), words) != 0)
-            continue;
-        n_found++;
-        g_free(found);
-        found = g_strdup(text_of(item, member));
-    }
-    json_decref(answer);
-    if (n_found == 1)
-        return found;
-    g_free(found);
-    if (n_found == 0)
-        imp_error_set(error, IMP_E_NOT_FOUND, "the cloud has no %s %s", member, words);
-    else
-        imp_error_set(error, IMP_E_ARGUMENT, "%u of the cloud's %s are called %s: name one by its ID",
-                      n_found, list, words);
-    return NULL;
+    return client != NULL ? imp_remote_find_id(client, path, list, member, cli->arguments[0], error) : NULL;
 }
 
 /* POST …/{id}/{verb} with the reason. */
@@ -266,9 +241,9 @@ static gboolean say_effect(const ImpCli *cli, gboolean done, const char *what)
 {
     if (!done)
         return FALSE;
-    g_autofree char *time = imp_print_time(number_of(cli->result, "in_force_us"), NULL);
+    g_autofree char *time = imp_print_time(imp_answer_number(cli->result, "in_force_us"), NULL);
     return say(cli, TRUE, "%s; in force at %s, %" G_GINT64_FORMAT " in work", what, time,
-               number_of(cli->result, "in_work"));
+               imp_answer_number(cli->result, "in_work"));
 }
 
 gboolean imp_command_cloud_station_remove(ImpCli *cli, GError **error)
@@ -293,7 +268,7 @@ gboolean imp_command_cloud_author_list(ImpCli *cli, GError **error)
     gsize i;
     const json_t *author;
     json_array_foreach(json_object_get(cli->result, "authors"), i, author)(void)
-        say(cli, TRUE, "%s  %s", text_of(author, "key"), text_of(author, "name"));
+        say(cli, TRUE, "%s  %s", imp_answer_text(author, "key"), imp_answer_text(author, "name"));
     return TRUE;
 }
 
@@ -327,14 +302,15 @@ gboolean imp_command_cloud_image_list(ImpCli *cli, GError **error)
         g_autofree char *passed = number_text(counts, "passed");
         g_autofree char *open = number_text(counts, "open");
         g_autofree char *unknown = number_text(counts, "unknown");
-        g_autofree char *failed =
-            g_strdup_printf("%" G_GINT64_FORMAT, number_of(counts, "failed") + number_of(counts, "spent"));
+        g_autofree char *failed = g_strdup_printf(
+            "%" G_GINT64_FORMAT, imp_answer_number(counts, "failed") + imp_answer_number(counts, "spent"));
         g_autofree char *units = number_text(image, "units");
-        imp_table_add(&table, (const char *[]){
-                                  text_of(image, "image"), text_of(image, "name"), text_of(image, "version"),
-                                  text_of(image, "factory"), text_of(image, "state"),
-                                  json_is_true(json_object_get(image, "content")) ? "here" : "missing",
-                                  passed, open, unknown, failed, units});
+        imp_table_add(&table,
+                      (const char *[]){imp_answer_text(image, "image"), imp_answer_text(image, "name"),
+                                       imp_answer_text(image, "version"), imp_answer_text(image, "factory"),
+                                       imp_answer_text(image, "state"),
+                                       imp_answer_true(image, "content") ? "here" : "missing", passed, open,
+                                       unknown, failed, units});
     }
     imp_table_print(&table, cli->env->out);
     imp_table_done(&table);
@@ -357,8 +333,8 @@ gboolean imp_command_cloud_image_register(ImpCli *cli, GError **error)
 {
     g_autoptr(GBytes) statement = imp_file_read(cli->arguments[0], IMP_STATEMENT_MAX, error);
     gboolean done = statement != NULL && send_file(cli, "POST", "/v1/images", statement, error);
-    return say(cli, done, "registered JOB %s (%s), %s", text_of(cli->result, "image"),
-               text_of(cli->result, "name"), text_of(cli->result, "state"));
+    return say(cli, done, "registered JOB %s (%s), %s", imp_answer_text(cli->result, "image"),
+               imp_answer_text(cli->result, "name"), imp_answer_text(cli->result, "state"));
 }
 
 gboolean imp_command_cloud_image_upload(ImpCli *cli, GError **error)
@@ -422,8 +398,9 @@ gboolean imp_command_cloud_pool_list(ImpCli *cli, GError **error)
         char *cells[G_N_ELEMENTS(columns)] = {0};
         for (gsize k = 0; k < G_N_ELEMENTS(members); k++)
             cells[k + 1] = number_text(pool, members[k]);
-        imp_table_add(&table, (const char *[]){text_of(pool, "pool"), cells[1], cells[2], cells[3], cells[4],
-                                               cells[5], cells[6], text_of(pool, "definition")});
+        imp_table_add(&table,
+                      (const char *[]){imp_answer_text(pool, "pool"), cells[1], cells[2], cells[3], cells[4],
+                                       cells[5], cells[6], imp_answer_text(pool, "definition")});
         for (gsize k = 0; k < G_N_ELEMENTS(members); k++)
             g_free(cells[k + 1]);
     }

@@ -1,21 +1,11 @@
 /* imprint cloud log: the records of all stations, as a table, CSV or JSON. */
+#include "cli/answer.h"
 #include "cli/commands.h"
 #include "cli/file.h"
 #include "cli/remote.h"
 
 #define PAGE      1000
 #define LINES_MAX 1000000
-
-static const char *text_of(const json_t *object, const char *name)
-{
-    const char *text = json_string_value(json_object_get(object, name));
-    return text != NULL ? text : "";
-}
-
-static gint64 number_of(const json_t *object, const char *name)
-{
-    return (gint64)json_integer_value(json_object_get(object, name));
-}
 
 /* Adds up to limit records to the result's; FALSE with error. */
 static gboolean read_all(ImpCli *cli, json_t *records, guint64 limit, GError **error)
@@ -36,7 +26,7 @@ static gboolean read_all(ImpCli *cli, json_t *records, guint64 limit, GError **e
             return FALSE;
         json_t *some = json_object_get(answer, "records");
         gsize n = json_array_size(some);
-        cursor = number_of(answer, "cursor");
+        cursor = imp_answer_number(answer, "cursor");
         if (n > 0)
             json_array_extend(records, some);
         json_decref(answer);
@@ -49,30 +39,31 @@ static gboolean read_all(ImpCli *cli, json_t *records, guint64 limit, GError **e
 static void add_row(ImpTable *table, const json_t *record, gboolean csv)
 {
     const json_t *report = json_object_get(record, "report"), *number;
-    g_autofree char *unit = g_strdup_printf("%" G_GINT64_FORMAT, number_of(record, "record"));
-    gint64 began_us = number_of(report, "began_real_us"),
-           duration_us = number_of(report, "duration_ms") * 1000;
+    g_autofree char *unit = g_strdup_printf("%" G_GINT64_FORMAT, imp_answer_number(record, "record"));
+    gint64 began_us = imp_answer_number(report, "began_real_us"),
+           duration_us = imp_answer_number(report, "duration_ms") * 1000;
     if (began_us == 0) /* lost: the station does not know */
-        began_us = number_of(record, "received_us");
+        began_us = imp_answer_number(record, "received_us");
     g_autofree char *time = csv ? imp_print_time_utc(began_us) : imp_print_time(began_us, NULL);
     g_autofree char *duration = csv ? imp_print_seconds(duration_us) : imp_print_duration(duration_us);
-    const ImpErrorEntry *entry = imp_error_entry((int)number_of(report, "code"));
+    const ImpErrorEntry *entry = imp_error_entry((int)imp_answer_number(report, "code"));
     g_autofree char *code =
         entry != NULL ? g_strdup_printf("E%d %s", entry->code, entry->name) : g_strdup("");
     g_autoptr(GString) serial = g_string_new("");
     g_autoptr(GString) note = g_string_new(code);
     gsize i;
     json_array_foreach(json_object_get(report, "numbers"), i, number)
-        g_string_append_printf(serial, "%s%s", i > 0 ? " " : "", text_of(number, "text"));
+        g_string_append_printf(serial, "%s%s", i > 0 ? " " : "", imp_answer_text(number, "text"));
     static const char *const marks[] = {"rework", "conflict", "after_settlement"};
     for (i = 0; i < G_N_ELEMENTS(marks); i++)
-        if (json_is_true(json_object_get(record, marks[i])))
+        if (imp_answer_true(record, marks[i]))
             g_string_append_printf(note, "%s%s", note->len > 0 ? ", " : "", marks[i]);
-    const char *station = text_of(record, "station_name");
-    imp_table_add(table,
-                  (const char *[]){unit, time, station[0] != '\0' ? station : text_of(record, "station"),
-                                   text_of(report, "port"), duration, text_of(report, "result"), serial->str,
-                                   text_of(report, "uid"), text_of(report, "order"), note->str});
+    const char *station = imp_answer_text(record, "station_name");
+    imp_table_add(
+        table, (const char *[]){unit, time, station[0] != '\0' ? station : imp_answer_text(record, "station"),
+                                imp_answer_text(report, "port"), duration, imp_answer_text(report, "result"),
+                                serial->str, imp_answer_text(report, "uid"), imp_answer_text(report, "order"),
+                                note->str});
 }
 
 gboolean imp_command_cloud_log(ImpCli *cli, GError **error)

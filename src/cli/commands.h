@@ -39,6 +39,7 @@ gboolean imp_command_cloud_login(ImpCli *cli, GError **error);
 gboolean imp_command_cloud_logout(ImpCli *cli, GError **error);
 gboolean imp_command_cloud_factory_list(ImpCli *cli, GError **error);
 gboolean imp_command_cloud_factory_add(ImpCli *cli, GError **error);
+gboolean imp_command_cloud_group_list(ImpCli *cli, GError **error);
 gboolean imp_command_cloud_group_add(ImpCli *cli, GError **error);
 gboolean imp_command_cloud_station_list(ImpCli *cli, GError **error);
 gboolean imp_command_cloud_station_code(ImpCli *cli, GError **error);

@@ -1,21 +1,12 @@
 #include "cli/progress.h"
 
+#include "cli/answer.h"
+
 #include <string.h>
 
 #define DRAW_US_MIN  50000 /* a terminal is not drawn more often */
 #define BAR_COLUMNS  30
 #define PHASES_COUNT (IMP_PHASE_RESET + 1)
-
-static const char *text_of(const json_t *object, const char *name)
-{
-    const char *text = json_string_value(json_object_get(object, name));
-    return text != NULL ? text : "";
-}
-
-static gint64 number_of(const json_t *object, const char *name)
-{
-    return (gint64)json_integer_value(json_object_get(object, name));
-}
 
 const char *imp_progress_state_name(ImpLaunchState state)
 {
@@ -130,26 +121,26 @@ GError *imp_progress_error(const json_t *body)
     if (body == NULL)
         return NULL;
     GError *error = NULL;
-    int code = (int)number_of(body, "code");
-    const char *text = text_of(body, "text");
+    int code = (int)imp_answer_number(body, "code");
+    const char *text = imp_answer_text(body, "text");
     if (imp_error_entry(code) == NULL) {
         imp_error_set(&error, IMP_E_UNSUPPORTED, "E%d %s, a code of a newer version: %s", code,
-                      text_of(body, "name"), text);
+                      imp_answer_text(body, "name"), text);
         return error;
     }
     const json_t *detail = json_object_get(body, "detail");
     guint8 expected[IMP_ERROR_BYTES_MAX], found[IMP_ERROR_BYTES_MAX];
-    gssize n_expected = imp_hex_decode(text_of(detail, "expected"), expected, sizeof expected);
-    gssize n_found = imp_hex_decode(text_of(detail, "found"), found, sizeof found);
+    gssize n_expected = imp_hex_decode(imp_answer_text(detail, "expected"), expected, sizeof expected);
+    gssize n_found = imp_hex_decode(imp_answer_text(detail, "found"), found, sizeof found);
     gboolean bytes = n_expected > 0 && n_expected == n_found;
     if (json_object_get(detail, "address") != NULL)
-        imp_error_set_at(&error, (ImpErrorCode)code, (guint64)number_of(detail, "address"),
+        imp_error_set_at(&error, (ImpErrorCode)code, (guint64)imp_answer_number(detail, "address"),
                          bytes ? expected : NULL, bytes ? found : NULL, bytes ? (gsize)n_found : 0, "%s",
                          text);
     else
         imp_error_set(&error, (ImpErrorCode)code, "%s", text);
-    if (text_of(detail, "step")[0] != '\0')
-        imp_error_set_step(&error, text_of(detail, "step"));
+    if (imp_answer_text(detail, "step")[0] != '\0')
+        imp_error_set_step(&error, imp_answer_text(detail, "step"));
     return error;
 }
 
@@ -160,18 +151,18 @@ char *imp_progress_counts(const json_t *counts)
     GString *text = g_string_new("");
     if (json_object_get(counts, "units") != NULL)
         g_string_append_printf(text, "%" G_GINT64_FORMAT " of %" G_GINT64_FORMAT " passed",
-                               number_of(counts, "passed"), number_of(counts, "units"));
+                               imp_answer_number(counts, "passed"), imp_answer_number(counts, "units"));
     else
-        g_string_append_printf(text, "%" G_GINT64_FORMAT " passed", number_of(counts, "passed"));
-    if (number_of(counts, "unknown") > 0)
-        g_string_append_printf(text, ", %" G_GINT64_FORMAT " unknown", number_of(counts, "unknown"));
-    g_string_append_printf(text, ", %" G_GINT64_FORMAT " in work", number_of(counts, "open"));
+        g_string_append_printf(text, "%" G_GINT64_FORMAT " passed", imp_answer_number(counts, "passed"));
+    if (imp_answer_number(counts, "unknown") > 0)
+        g_string_append_printf(text, ", %" G_GINT64_FORMAT " unknown", imp_answer_number(counts, "unknown"));
+    g_string_append_printf(text, ", %" G_GINT64_FORMAT " in work", imp_answer_number(counts, "open"));
     return g_string_free(text, FALSE);
 }
 
 static gboolean ended(const json_t *launch)
 {
-    const char *state = text_of(launch, "state");
+    const char *state = imp_answer_text(launch, "state");
     return strcmp(state, "passed") == 0 || strcmp(state, "failed") == 0 || strcmp(state, "refused") == 0;
 }
 
@@ -198,10 +189,10 @@ static char *live_line(const ImpProgress *progress, const json_t *launch)
 {
     GString *line = g_string_new("");
     if (progress->ports)
-        g_string_append_printf(line, "port %-3s  ", text_of(launch, "port"));
-    const char *phase = text_of(launch, "phase");
+        g_string_append_printf(line, "port %-3s  ", imp_answer_text(launch, "port"));
+    const char *phase = imp_answer_text(launch, "phase");
     g_string_append_printf(line, "%-8s", phase[0] != '\0' ? phase : "asks");
-    gint64 done = number_of(launch, "done_bytes"), total = number_of(launch, "total_bytes");
+    gint64 done = imp_answer_number(launch, "done_bytes"), total = imp_answer_number(launch, "total_bytes");
     if (total > 0) {
         char bar[BAR_COLUMNS + 3];
         g_autofree char *done_text = imp_print_size((guint64)done);
@@ -231,14 +222,14 @@ static void draw(ImpProgress *progress)
 /* Where nothing is drawn, each phase gets one line when it begins. */
 static void say_phase(ImpProgress *progress, const json_t *launch)
 {
-    const char *phase = text_of(launch, "phase");
+    const char *phase = imp_answer_text(launch, "phase");
     if (progress->live.terminal || phase[0] == '\0')
         return;
-    char *key = g_strdup_printf("%s/%s", text_of(launch, "launch"), phase);
+    char *key = g_strdup_printf("%s/%s", imp_answer_text(launch, "launch"), phase);
     if (!g_hash_table_add(progress->phases_said, key))
         return;
     if (progress->ports)
-        fprintf(progress->live.out, "port %-3s  ", text_of(launch, "port"));
+        fprintf(progress->live.out, "port %-3s  ", imp_answer_text(launch, "port"));
     fprintf(progress->live.out, "%s\n", phase);
     fflush(progress->live.out);
 }
@@ -252,7 +243,7 @@ static char *times_text(const json_t *launch)
         const char *name = imp_phase_name((ImpPhase)phase);
         if (json_object_get(phases, name) == NULL)
             continue;
-        g_autofree char *time = imp_print_duration(number_of(phases, name) * 1000);
+        g_autofree char *time = imp_print_duration(imp_answer_number(phases, name) * 1000);
         g_string_append_printf(text, "%s%s %s", text->len > 0 ? ", " : "", name, time);
     }
     return g_string_free(text, FALSE);
@@ -261,7 +252,7 @@ static char *times_text(const json_t *launch)
 /* What became of the numbers of a unit that did not pass (docs/ledger.md, section 3). */
 static const char *fate(const json_t *launch)
 {
-    const char *result = text_of(launch, "result");
+    const char *result = imp_answer_text(launch, "result");
     if (strcmp(result, "failed") == 0)
         return "  (nothing was written: the number is free again)";
     if (strcmp(result, "spent") == 0)
@@ -280,23 +271,24 @@ static void print_values(FILE *out, const json_t *launch)
     const json_t *numbers = json_object_get(launch, "numbers"), *reads = json_object_get(launch, "reads");
     gsize i, width = strlen("likely  ");
     const json_t *item;
-    json_array_foreach(numbers, i, item) width = MAX(width, strlen(text_of(item, "pool")));
-    json_array_foreach(reads, i, item) width = MAX(width, strlen(text_of(item, "name")));
+    json_array_foreach(numbers, i, item) width = MAX(width, strlen(imp_answer_text(item, "pool")));
+    json_array_foreach(reads, i, item) width = MAX(width, strlen(imp_answer_text(item, "name")));
     json_array_foreach(numbers, i, item)
-        print_value(out, width, text_of(item, "pool"), text_of(item, "text"), fate(launch));
-    print_value(out, width, "uid", text_of(launch, "uid"), "");
+        print_value(out, width, imp_answer_text(item, "pool"), imp_answer_text(item, "text"), fate(launch));
+    print_value(out, width, "uid", imp_answer_text(launch, "uid"), "");
     /* a value called uid is the same bytes once more */
-    json_array_foreach(reads, i, item) if (strcmp(text_of(item, "name"), "uid") != 0)
-        print_value(out, width, text_of(item, "name"), text_of(item, "bytes"), "");
+    json_array_foreach(reads, i, item) if (strcmp(imp_answer_text(item, "name"), "uid") != 0)
+        print_value(out, width, imp_answer_text(item, "name"), imp_answer_text(item, "bytes"), "");
     g_autofree char *times = times_text(launch);
     print_value(out, width, "times", times, "");
 }
 
 void imp_progress_print_ended(FILE *out, gboolean coloured, gboolean port, const json_t *launch)
 {
-    g_autofree char *duration = imp_print_duration(number_of(launch, "duration_ms") * 1000);
-    g_autofree char *where = port ? g_strdup_printf("port %-3s  ", text_of(launch, "port")) : g_strdup("");
-    const char *state = text_of(launch, "state");
+    g_autofree char *duration = imp_print_duration(imp_answer_number(launch, "duration_ms") * 1000);
+    g_autofree char *where =
+        port ? g_strdup_printf("port %-3s  ", imp_answer_text(launch, "port")) : g_strdup("");
+    const char *state = imp_answer_text(launch, "state");
     if (strcmp(state, "passed") == 0) {
         fputs(where, out);
         imp_print_coloured(out, coloured, IMP_COLOUR_GOOD, "PASSED");
@@ -323,9 +315,9 @@ void imp_progress_print_ended(FILE *out, gboolean coloured, gboolean port, const
 void imp_progress_update(ImpProgress *progress, json_t *launch)
 {
     guint i = 0;
-    const char *id = text_of(launch, "launch");
+    const char *id = imp_answer_text(launch, "launch");
     while (i < progress->launches->len &&
-           strcmp(text_of(g_ptr_array_index(progress->launches, i), "launch"), id) != 0)
+           strcmp(imp_answer_text(g_ptr_array_index(progress->launches, i), "launch"), id) != 0)
         i++;
     if (i == progress->launches->len) {
         if (i == IMP_PROGRESS_LAUNCHES_MAX)
@@ -382,7 +374,7 @@ GError *imp_progress_verdict(const ImpProgress *progress)
     GError *worst = NULL;
     for (guint i = 0; i < progress->launches->len; i++) {
         const json_t *launch = g_ptr_array_index(progress->launches, i);
-        if (strcmp(text_of(launch, "state"), "passed") == 0)
+        if (strcmp(imp_answer_text(launch, "state"), "passed") == 0)
             continue;
         GError *error = imp_progress_error(json_object_get(launch, "error"));
         if (error == NULL)

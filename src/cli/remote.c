@@ -1,6 +1,7 @@
 #include "cli/remote.h"
 
 #include "base/json.h"
+#include "cli/answer.h"
 #include "cli/file.h"
 
 #include <errno.h>
@@ -113,6 +114,38 @@ json_t *imp_remote_json(ImpHttpClient *client, const char *method, const json_t 
     g_autofree char *path = g_strdup_vprintf(path_format, args);
     va_end(args);
     return imp_http_call_json(client, method, path, body, error);
+}
+
+char *imp_remote_find_id(ImpHttpClient *client, const char *path, const char *list, const char *member,
+                         const char *words, GError **error)
+{
+    ImpId id;
+    if (imp_id_parse(words, &id))
+        return g_strdup(words);
+    json_t *answer = imp_http_call_json(client, "GET", path, NULL, error);
+    if (answer == NULL)
+        return NULL;
+    g_autofree char *found = NULL;
+    guint n_found = 0;
+    gsize i;
+    const json_t *item;
+    json_array_foreach(json_object_get(answer, list), i, item)
+    {
+        if (strcmp(imp_answer_text(item, "name"), words) != 0)
+            continue;
+        n_found++;
+        g_free(found);
+        found = g_strdup(imp_answer_text(item, member));
+    }
+    json_decref(answer);
+    if (n_found == 1)
+        return g_steal_pointer(&found);
+    if (n_found == 0)
+        imp_error_set(error, IMP_E_NOT_FOUND, "there is nothing called %s among the %s", words, list);
+    else
+        imp_error_set(error, IMP_E_ARGUMENT, "%u of the %s are called %s: name one by its ID", n_found, list,
+                      words);
+    return NULL;
 }
 
 json_t *imp_remote_send(ImpHttpClient *client, const char *method, const char *path, GBytes *bytes,

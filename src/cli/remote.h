@@ -27,6 +27,11 @@ gboolean imp_remote_cloud_keep(const ImpCli *cli, const char *url, const char *c
 json_t *imp_remote_json(ImpHttpClient *client, const char *method, const json_t *body, GError **error,
                         const char *path_format, ...) G_GNUC_PRINTF(5, 6) G_GNUC_WARN_UNUSED_RESULT;
 
+/* The ID of what words mean: an ID itself, or the name that only one object of the answer's list has; member is what the
+ * list calls the ID. Free with g_free. IMP_E_NOT_FOUND; IMP_E_ARGUMENT: several have that name. */
+char *imp_remote_find_id(ImpHttpClient *client, const char *path, const char *list, const char *member,
+                         const char *words, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Sends bytes as they are (application/octet-stream). */
 json_t *imp_remote_send(ImpHttpClient *client, const char *method, const char *path, GBytes *bytes,
                         GError **error) G_GNUC_WARN_UNUSED_RESULT;

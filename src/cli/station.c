@@ -1,4 +1,5 @@
 /* imprint station …: everything but launching. */
+#include "cli/answer.h"
 #include "cli/commands.h"
 #include "cli/file.h"
 #include "cli/print.h"
@@ -11,17 +12,6 @@
 
 #define LOG_PAGE      1000
 #define LOG_LINES_MAX 1000000
-
-static const char *text_of(const json_t *object, const char *name)
-{
-    const char *text = json_string_value(json_object_get(object, name));
-    return text != NULL ? text : "";
-}
-
-static gint64 number_of(const json_t *object, const char *name)
-{
-    return (gint64)json_integer_value(json_object_get(object, name));
-}
 
 /* One call; the answer becomes the result. FALSE with error. */
 static gboolean fetch(ImpCli *cli, const char *method, const json_t *body, const char *path, GError **error)
@@ -48,13 +38,13 @@ static void print_images(FILE *out, const json_t *images)
     {
         g_autofree char *counts = imp_progress_counts(json_object_get(image, "counts"));
         const json_t *reason = json_object_get(image, "reason");
-        g_autofree char *usable =
-            json_is_true(json_object_get(image, "usable"))
-                ? g_strdup("yes")
-                : g_strdup_printf("no: E%d %s", (int)number_of(reason, "code"), text_of(reason, "name"));
-        imp_table_add(&table,
-                      (const char *[]){text_of(image, "id"), text_of(image, "kind"), text_of(image, "name"),
-                                       text_of(image, "version"), usable, counts});
+        g_autofree char *usable = imp_answer_true(image, "usable")
+                                      ? g_strdup("yes")
+                                      : g_strdup_printf("no: E%d %s", (int)imp_answer_number(reason, "code"),
+                                                        imp_answer_text(reason, "name"));
+        imp_table_add(&table, (const char *[]){imp_answer_text(image, "id"), imp_answer_text(image, "kind"),
+                                               imp_answer_text(image, "name"),
+                                               imp_answer_text(image, "version"), usable, counts});
     }
     imp_table_print(&table, out);
     imp_table_done(&table);
@@ -68,8 +58,9 @@ static void print_ports(FILE *out, const json_t *ports)
     gsize i;
     const json_t *port;
     json_array_foreach(ports, i, port) imp_table_add(
-        &table, (const char *[]){text_of(port, "name"), text_of(port, "position"), text_of(port, "probe"),
-                                 text_of(port, "state"), text_of(json_object_get(port, "launch"), "state")});
+        &table, (const char *[]){imp_answer_text(port, "name"), imp_answer_text(port, "position"),
+                                 imp_answer_text(port, "probe"), imp_answer_text(port, "state"),
+                                 imp_answer_text(json_object_get(port, "launch"), "state")});
     imp_table_print(&table, out);
     imp_table_done(&table);
 }
@@ -82,13 +73,15 @@ gboolean imp_command_station_status(ImpCli *cli, GError **error)
         return TRUE;
     FILE *out = cli->env->out;
     const json_t *cloud = json_object_get(cli->result, "cloud");
-    fprintf(out, "station %s, version %s, start %" G_GINT64_FORMAT "%s\n", text_of(cli->result, "name"),
-            text_of(cli->result, "version"), number_of(cli->result, "start"),
-            json_is_true(json_object_get(cli->result, "stopping")) ? ", stopping" : "");
-    fprintf(out, "cloud   %s %s\n", cloud != NULL ? text_of(cloud, "state") : "none", text_of(cloud, "url"));
-    if (number_of(cloud, "reports_waiting") > 0)
+    fprintf(out, "station %s, version %s, start %" G_GINT64_FORMAT "%s\n",
+            imp_answer_text(cli->result, "name"), imp_answer_text(cli->result, "version"),
+            imp_answer_number(cli->result, "start"),
+            imp_answer_true(cli->result, "stopping") ? ", stopping" : "");
+    fprintf(out, "cloud   %s %s\n", cloud != NULL ? imp_answer_text(cloud, "state") : "none",
+            imp_answer_text(cloud, "url"));
+    if (imp_answer_number(cloud, "reports_waiting") > 0)
         fprintf(out, "        %" G_GINT64_FORMAT " reports wait for the cloud\n",
-                number_of(cloud, "reports_waiting"));
+                imp_answer_number(cloud, "reports_waiting"));
     fputc('\n', out);
     print_ports(out, json_object_get(cli->result, "ports"));
     fputc('\n', out);
@@ -125,8 +118,8 @@ gboolean imp_command_station_load(ImpCli *cli, GError **error)
     json_object_update(cli->result, answer);
     json_decref(answer);
     if (!cli->json) {
-        fprintf(cli->env->out, "loaded %s %s (%s)\n", text_of(cli->result, "kind"),
-                text_of(cli->result, "id"), text_of(cli->result, "name"));
+        fprintf(cli->env->out, "loaded %s %s (%s)\n", imp_answer_text(cli->result, "kind"),
+                imp_answer_text(cli->result, "id"), imp_answer_text(cli->result, "name"));
         g_autoptr(GError) reason = imp_progress_error(json_object_get(cli->result, "reason"));
         if (reason != NULL)
             imp_print_error(cli->env->out, FALSE, "it cannot be launched yet", reason);
@@ -134,43 +127,12 @@ gboolean imp_command_station_load(ImpCli *cli, GError **error)
     return TRUE;
 }
 
-/* The ID of the image that is meant: an ID, or the name of just one image. Free with g_free. */
-static char *image_id(ImpHttpClient *client, const char *words, GError **error)
-{
-    ImpId id;
-    if (imp_id_parse(words, &id))
-        return g_strdup(words);
-    json_t *answer = imp_http_call_json(client, "GET", "/v1/images", NULL, error);
-    if (answer == NULL)
-        return NULL;
-    char *found = NULL;
-    guint n_found = 0;
-    gsize i;
-    const json_t *image;
-    json_array_foreach(json_object_get(answer, "images"), i,
-                       image) if (strcmp(text_of(image, "name"), words) == 0)
-    {
-        n_found++;
-        g_free(found);
-        found = g_strdup(text_of(image, "id"));
-    }
-    json_decref(answer);
-    if (n_found == 1)
-        return found;
-    g_free(found);
-    imp_error_set(error, n_found == 0 ? IMP_E_NOT_FOUND : IMP_E_ARGUMENT,
-                  n_found == 0 ? "the station has no image %s"
-                               : "several images of the station are called %s: name one by its ID",
-                  words);
-    return NULL;
-}
-
 gboolean imp_command_station_delete(ImpCli *cli, GError **error)
 {
     g_autoptr(ImpHttpClient) client = imp_remote_station(cli, error);
     if (client == NULL)
         return FALSE;
-    g_autofree char *id = image_id(client, cli->arguments[0], error);
+    g_autofree char *id = imp_remote_find_id(client, "/v1/images", "images", "id", cli->arguments[0], error);
     if (id == NULL)
         return FALSE;
     json_t *answer = imp_remote_json(client, "DELETE", NULL, error, "/v1/images/%s", id);
@@ -219,7 +181,7 @@ static gssize log_page(ImpHttpClient *client, const char *image, gint64 *after, 
                           i + 1);
             return -1;
         }
-        *after = number_of(record, "cursor");
+        *after = imp_answer_number(record, "cursor");
         json_array_append_new(records, record);
         n++;
     }
@@ -233,7 +195,7 @@ static char *numbers_text(const json_t *record)
     gsize i;
     const json_t *number;
     json_array_foreach(json_object_get(record, "numbers"), i, number)
-        g_string_append_printf(text, "%s%s", i > 0 ? " " : "", text_of(number, "text"));
+        g_string_append_printf(text, "%s%s", i > 0 ? " " : "", imp_answer_text(number, "text"));
     return g_string_free(text, FALSE);
 }
 
@@ -246,18 +208,19 @@ static void log_table(ImpTable *table, const json_t *records, gboolean csv)
     const json_t *record;
     json_array_foreach(records, i, record)
     {
-        g_autofree char *unit = g_strdup_printf("%" G_GINT64_FORMAT, number_of(record, "cursor"));
-        gint64 began_us = number_of(record, "began_real_us"),
-               duration_us = number_of(record, "duration_ms") * 1000;
+        g_autofree char *unit = g_strdup_printf("%" G_GINT64_FORMAT, imp_answer_number(record, "cursor"));
+        gint64 began_us = imp_answer_number(record, "began_real_us"),
+               duration_us = imp_answer_number(record, "duration_ms") * 1000;
         g_autofree char *time = csv ? imp_print_time_utc(began_us) : imp_print_time(began_us, NULL);
         g_autofree char *duration = csv ? imp_print_seconds(duration_us) : imp_print_duration(duration_us);
         g_autofree char *numbers = numbers_text(record);
-        const ImpErrorEntry *entry = imp_error_entry((int)number_of(record, "code"));
+        const ImpErrorEntry *entry = imp_error_entry((int)imp_answer_number(record, "code"));
         g_autofree char *code =
             entry != NULL ? g_strdup_printf("E%d %s", entry->code, entry->name) : g_strdup("");
-        imp_table_add(table, (const char *[]){unit, time, text_of(record, "port"), duration,
-                                              text_of(record, "result"), numbers, text_of(record, "uid"),
-                                              text_of(record, "order"), code, text_of(record, "image")});
+        imp_table_add(table, (const char *[]){
+                                 unit, time, imp_answer_text(record, "port"), duration,
+                                 imp_answer_text(record, "result"), numbers, imp_answer_text(record, "uid"),
+                                 imp_answer_text(record, "order"), code, imp_answer_text(record, "image")});
     }
 }
 
@@ -290,11 +253,12 @@ gboolean imp_command_station_log(ImpCli *cli, GError **error)
 static void print_keys(FILE *out, const json_t *keys)
 {
     const json_t *sealing = json_object_get(keys, "sealing");
-    fprintf(out, "sealing key  %s\n%s", text_of(sealing, "fingerprint"), text_of(sealing, "public_key"));
+    fprintf(out, "sealing key  %s\n%s", imp_answer_text(sealing, "fingerprint"),
+            imp_answer_text(sealing, "public_key"));
     gsize i;
     const json_t *granted;
     json_array_foreach(json_object_get(keys, "granted"), i, granted)
-        fprintf(out, "image key    %s\n", text_of(granted, "id"));
+        fprintf(out, "image key    %s\n", imp_answer_text(granted, "id"));
 }
 
 gboolean imp_command_station_keys(ImpCli *cli, GError **error)
@@ -316,7 +280,7 @@ gboolean imp_command_station_keys_add(ImpCli *cli, GError **error)
     json_object_update(cli->result, answer);
     json_decref(answer);
     if (!cli->json)
-        fprintf(cli->env->out, "granted image key %s\n", text_of(cli->result, "id"));
+        fprintf(cli->env->out, "granted image key %s\n", imp_answer_text(cli->result, "id"));
     return TRUE;
 }
 
@@ -351,7 +315,7 @@ gboolean imp_command_station_trust(ImpCli *cli, GError **error)
     gsize i;
     const json_t *author;
     json_array_foreach(json_object_get(cli->result, "authors"), i, author)
-        fprintf(cli->env->out, "%s  %s\n", text_of(author, "id"), text_of(author, "name"));
+        fprintf(cli->env->out, "%s  %s\n", imp_answer_text(author, "id"), imp_answer_text(author, "name"));
     return TRUE;
 }
 
@@ -367,7 +331,7 @@ gboolean imp_command_station_trust_add(ImpCli *cli, GError **error)
     gboolean done = body != NULL && fetch(cli, "POST", body, "/v1/trust", error);
     json_decref(body);
     if (done && !cli->json)
-        fprintf(cli->env->out, "author %s (%s) is trusted\n", name, text_of(cli->result, "id"));
+        fprintf(cli->env->out, "author %s (%s) is trusted\n", name, imp_answer_text(cli->result, "id"));
     return done;
 }
 
@@ -391,7 +355,7 @@ gboolean imp_command_station_enrol(ImpCli *cli, GError **error)
     json_decref(body);
     imp_file_free_secret(code);
     if (done && !cli->json)
-        fprintf(cli->env->out, "enrolled at %s, %s\n", text_of(cli->result, "url"),
-                text_of(cli->result, "state"));
+        fprintf(cli->env->out, "enrolled at %s, %s\n", imp_answer_text(cli->result, "url"),
+                imp_answer_text(cli->result, "state"));
     return done;
 }

@@ -1,4 +1,5 @@
 /* imprint station launch: starts the ports and shows how each goes on until all have ended. */
+#include "cli/answer.h"
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/remote.h"
@@ -7,11 +8,6 @@
 
 #define POLL_WAIT_MS  20000 /* one long poll */
 #define POLL_MISS_MAX 3 /* polls that get no answer before the station is given up */
-
-static gint64 number_of(const json_t *object, const char *name)
-{
-    return (gint64)json_integer_value(json_object_get(object, name));
-}
 
 /* "all" or "1,2,3" as the request wants it; a new reference. */
 static json_t *ports_json(const char *text, GError **error)
@@ -79,7 +75,7 @@ static gboolean is_ours(const json_t *launches, const json_t *launch)
 static gboolean follow(ImpHttpClient *client, const json_t *started, ImpProgress *progress, GError **error)
 {
     const json_t *launches = json_object_get(started, "launches");
-    gint64 after = number_of(started, "event"), life = 0;
+    gint64 after = imp_answer_number(started, "event"), life = 0;
     guint missed = 0;
     while (!imp_progress_all_ended(progress)) {
         g_autoptr(GError) failed = NULL;
@@ -95,14 +91,14 @@ static gboolean follow(ImpHttpClient *client, const json_t *started, ImpProgress
             continue;
         }
         missed = 0;
-        if (life != 0 && life != number_of(answer, "start")) {
+        if (life != 0 && life != imp_answer_number(answer, "start")) {
             json_decref(answer);
             imp_error_set(error, IMP_E_STATE,
                           "the station was started again meanwhile; its log says how the launches ended");
             return FALSE;
         }
-        life = number_of(answer, "start");
-        after = number_of(answer, "next");
+        life = imp_answer_number(answer, "start");
+        after = imp_answer_number(answer, "next");
         gsize i;
         const json_t *event;
         json_array_foreach(json_object_get(answer, "events"), i, event)
@@ -111,7 +107,7 @@ static gboolean follow(ImpHttpClient *client, const json_t *started, ImpProgress
             if (launch != NULL && is_ours(launches, launch))
                 imp_progress_update(progress, launch);
         }
-        gboolean lost = number_of(answer, "lost") > 0;
+        gboolean lost = imp_answer_number(answer, "lost") > 0;
         json_decref(answer);
         if (lost && !read_anew(client, launches, progress, error))
             return FALSE;

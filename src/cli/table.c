@@ -122,6 +122,8 @@ const ImpCommandEntry imp_cli_commands[] = {
     {"cloud factory list", "", 0, 0, CLOUD, imp_command_cloud_factory_list, "list factories and their groups",
      NULL},
     {"cloud factory add", "NAME", 1, 1, CLOUD, imp_command_cloud_factory_add, "add a factory", NULL},
+    {"cloud group list", "", 0, 0, CLOUD, imp_command_cloud_group_list, "list groups and their factories",
+     NULL},
     {"cloud group add", "NAME", 1, 1, CLOUD | O(FACTORY), imp_command_cloud_group_add,
      "add a group of stations to a factory", NULL},
     {"cloud station list", "", 0, 0, CLOUD, imp_command_cloud_station_list, "list the stations", NULL},
