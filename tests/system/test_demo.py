@@ -2,7 +2,10 @@
 """./demo --once with the programs of this build: it ends with 0, says what it must say, and leaves nothing behind; and when a
 board is faulty it does not end with 0."""
 import os
+import pty
+import select
 import subprocess
+import time
 
 import imptest
 
@@ -45,6 +48,41 @@ class Demo(imptest.TestCase):
         self.assertEqual(os.listdir(self.tmp), [], "a folder is left behind")
         self.assertEqual(processes_that_name(self.dir), [], "processes are left behind")
         return done
+
+    def until_ctrl_c(self, text):
+        """On a terminal: waits until it says text, then presses Ctrl-C. What it said, and its exit status."""
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.environ["TMPDIR"] = self.tmp
+            os.execv(os.path.join(SOURCE, "demo"), ["demo", "--build", self.build])
+        said, pressed, end = "", False, time.monotonic() + 300
+        try:
+            while select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
+                some = os.read(terminal, 65536)
+                if not some:
+                    break
+                said += some.decode(errors="replace")
+                if text in said and not pressed:
+                    pressed = os.write(terminal, b"\x03") == 1
+        except OSError:  # the other side of the terminal is closed
+            pass
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        os.close(terminal)
+        self.assertTrue(pressed, said)
+        self.assertEqual(os.listdir(self.tmp), [], "a folder is left behind")
+        self.assertEqual(processes_that_name(self.dir), [], "processes are left behind")
+        return said, status
+
+    def test_stays_up_on_a_terminal(self):
+        said, status = self.until_ctrl_c("Ctrl-C here ends all of it")
+        self.assertEqual(status, 0, said)
+        self.assertIn("\033[", said)  # live bars
+        self.assertIn("and it stays up", said)
+
+    def test_interrupted(self):
+        said, status = self.until_ctrl_c("launching on four boards")
+        self.assertEqual(status, 130, said)
+        self.assertNotIn("two passed", said)
 
     def test_everything_as_described(self):
         done = self.demo()
