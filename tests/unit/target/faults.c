@@ -14,6 +14,7 @@
 #define EVER          G_MAXUINT64
 #define ERASE_EVERY   4 /* runs begin with an erase: it takes the most time */
 #define EVER_STEP     9 /* between two packets from which on faults go on */
+#define BROKEN_STEP   3 /* between packets whose fault ends the probe's use anyway */
 #define HEALTHY_EVERY 5 /* runs, then one without a fault */
 #define TIME_MAX_S    60 /* of virtual time, for a job that takes a tenth of a second */
 
@@ -144,7 +145,7 @@ static void test_sweep(gconstpointer data)
         guint64 first = 0, made, runs = 0;
         do {
             made = run_with(&f, kind, first, counts[c]);
-            first += c == 0 ? 1 : EVER_STEP;
+            first += counts[c] == EVER ? EVER_STEP : kind >= FAULT_COUNT ? BROKEN_STEP : 1;
             runs += made > 0;
             if (runs % HEALTHY_EVERY != 0)
                 continue;
