@@ -7,8 +7,9 @@
 
 #define SWCLK_HZ_DEFAULT 1000000u
 
-static const struct chip *const chips[] = {&board_chip_nrf51822};
-static const char *const chip_names[] = {"nrf51822", NULL};
+static const struct chip *const chips[] = {&board_chip_nrf51822, &board_chip_stm32f103cb,
+                                           &board_chip_fastflash};
+static const char *const chip_names[] = {"nrf51822", "stm32f103cb", "fastflash", NULL};
 
 const char *const *imp_board_chips(void)
 {

@@ -25,6 +25,12 @@ uint64_t flash_busy_until_ns(const ImpBoard *b)
     return b->ctl.busy_until_ns;
 }
 
+uint32_t bus_unalias(const ImpBoard *b, uint32_t addr)
+{
+    const struct chip *c = b->chip;
+    return c->flash_at_zero && addr < c->flash.size ? addr + c->flash.base : addr;
+}
+
 static uint32_t load(const uint8_t *p, unsigned size)
 {
     uint32_t v = 0;
@@ -55,14 +61,25 @@ static uint32_t part_of(uint32_t word, const struct bus_access *a)
     return a->size == 4 ? v : v & ((1u << 8 * a->size) - 1);
 }
 
-enum bus_result bus_read(ImpBoard *b, const struct bus_access *a, uint32_t *out)
+/* Flash that read protection hides: from the debugger, and from the core while debug is enabled. */
+static bool hidden(const ImpBoard *b, const struct bus_access *a)
+{
+    const struct flash_ops *ops = b->chip->ops;
+    return ops->hides_flash && ops->hides_flash(b) && (a->master == MASTER_DEBUG || core_debug_enabled(b));
+}
+
+enum bus_result bus_read(ImpBoard *b, const struct bus_access *given, uint32_t *out)
 {
     const struct chip *c = b->chip;
+    struct bus_access copy = *given, *a = &copy;
+    a->addr = bus_unalias(b, a->addr);
     if (in(&c->ram, a->addr)) {
         *out = load(b->ram + (a->addr - c->ram.base), a->size);
         return BUS_OK;
     }
     if (in(&c->flash, a->addr)) {
+        if (hidden(b, a))
+            return BUS_FAULT;
         if (a->now_ns < flash_busy_until_ns(b))
             return BUS_STALL;
         *out = load(b->flash + (a->addr - c->flash.base), a->size);
@@ -95,9 +112,11 @@ enum bus_result bus_read(ImpBoard *b, const struct bus_access *a, uint32_t *out)
     return BUS_FAULT;
 }
 
-enum bus_result bus_write(ImpBoard *b, const struct bus_access *a, uint32_t value)
+enum bus_result bus_write(ImpBoard *b, const struct bus_access *given, uint32_t value)
 {
     const struct chip *c = b->chip;
+    struct bus_access copy = *given, *a = &copy;
+    a->addr = bus_unalias(b, a->addr);
     if (in(&c->ram, a->addr)) {
         uint8_t *p = b->ram + (a->addr - c->ram.base);
         for (unsigned i = 0; i < a->size; i++)

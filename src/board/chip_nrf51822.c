@@ -109,86 +109,36 @@ static void reset(ImpBoard *b)
     b->ctl.reg[REG_RESETREAS] |= RESETREAS_SREQ;
 }
 
-static void power_loss(ImpBoard *b, uint64_t now_ns)
-{
-    struct flash_ctl *n = &b->ctl;
-    if (now_ns < n->busy_until_ns) {
-        uint64_t r = board_random(&b->next_seed);
-        uint8_t *p = board_memory(b, n->op.base, n->op.size);
-        if (n->op_is_erase && p) {
-            board_random_fill(r, p, n->op.size);
-        } else if (p) {
-            uint32_t now;
-            memcpy(&now, p, 4);
-            now |= n->op_old & (uint32_t)r; /* bits on their way from 1 to 0 */
-            memcpy(p, &now, 4);
-        }
-    }
-    memset(n, 0, sizeof *n);
-}
-
-static void begin(ImpBoard *b, uint64_t now_ns, uint64_t length_ns)
-{
-    b->ctl.busy_until_ns = now_ns + length_ns;
-    b->counters.has_flash_op = true;
-    b->counters.last_flash_op_end_ns = b->ctl.busy_until_ns;
-}
-
-static void erase(ImpBoard *b, uint64_t now_ns, const struct mem_range *what, uint64_t length_ns)
-{
-    uint8_t *p = board_memory(b, what->base, what->size);
-    if (!b->counters.has_erase) {
-        b->counters.has_erase = true;
-        b->counters.first_erase_ns = now_ns;
-    }
-    b->ctl.op = *what;
-    b->ctl.op_is_erase = true;
-    memset(p, 0xFF, what->size);
-    board_cpu_invalidate(b->cpu, what->base, what->size);
-    begin(b, now_ns, length_ns);
-}
-
 static void erase_page(ImpBoard *b, const struct bus_access *a, uint32_t addr)
 {
     struct mem_range page = {addr & ~(PAGE_SIZE - 1), PAGE_SIZE};
     if (page.base >= FLASH_SIZE)
         return;
-    erase(b, a->now_ns, &page, ERASE_PAGE_NS);
+    flash_erase(b, a->now_ns, &page, b->chip->times.erase_page_ns);
     b->counters.pages_erased++;
 }
 
 static void erase_all(ImpBoard *b, const struct bus_access *a)
 {
     struct mem_range uicr = {UICR_BASE, INFO_SIZE}, flash = {0, FLASH_SIZE};
-    erase(b, a->now_ns, &uicr, ERASE_ALL_NS);
-    erase(b, a->now_ns, &flash, ERASE_ALL_NS); /* a power cut damages this range */
+    flash_erase(b, a->now_ns, &uicr, b->chip->times.erase_all_ns);
+    flash_erase(b, a->now_ns, &flash, b->chip->times.erase_all_ns); /* a power cut damages this range */
     b->counters.mass_erases++;
 }
 
 static void erase_uicr(ImpBoard *b, const struct bus_access *a)
 {
     struct mem_range uicr = {UICR_BASE, INFO_SIZE};
-    erase(b, a->now_ns, &uicr, ERASE_PAGE_NS);
+    flash_erase(b, a->now_ns, &uicr, b->chip->times.erase_page_ns);
     b->counters.pages_erased++;
 }
 
 static enum bus_result write_flash(ImpBoard *b, const struct bus_access *a, uint32_t value)
 {
-    struct flash_ctl *n = &b->ctl;
-    uint8_t *p = board_memory(b, a->addr, 4);
     bool ficr = a->addr - FICR_BASE < INFO_SIZE;
-    if (n->reg[REG_CONFIG] != CONFIG_WEN || a->size != 4 || ficr || !p)
+    if (b->ctl.reg[REG_CONFIG] != CONFIG_WEN || a->size != 4 || ficr || !board_memory(b, a->addr, 4))
         return BUS_FAULT;
-    memcpy(&n->op_old, p, 4);
-    uint32_t word = n->op_old & value;
-    memcpy(p, &word, 4);
-    board_apply_stuck_bits(b, a->addr, 4);
-    if (a->master == MASTER_DEBUG)
-        board_cpu_invalidate(b->cpu, a->addr, 4);
-    n->op = (struct mem_range){a->addr, 4};
-    n->op_is_erase = false;
-    b->counters.words_programmed++;
-    begin(b, a->now_ns, WRITE_NS);
+    flash_program(b, a, (const uint8_t *)&value, 4, b->chip->times.program_ns);
     return BUS_OK;
 }
 
@@ -270,24 +220,12 @@ static enum bus_result reg_write(ImpBoard *b, const struct bus_access *a, uint32
 static const struct flash_ops ops = {.new_chip = new_chip,
                                      .identify = identify,
                                      .reset = reset,
-                                     .power_loss = power_loss,
+                                     .power_loss = flash_cut,
                                      .write = write_flash,
                                      .reg_read = reg_read,
                                      .reg_write = reg_write,
                                      .uid_addr = FICR_BASE + FICR_DEVICEID0,
                                      .uid_words = 2};
-
-#define CID(base, class)                                                                                     \
-    {(base) + 0xFF0, 0x0D}, {(base) + 0xFF4, class}, {(base) + 0xFF8, 0x05},                                 \
-    {                                                                                                        \
-        (base) + 0xFFC, 0xB1                                                                                 \
-    }
-/* PIDR0..2 and 4 of an ARM part: designer 0x43B */
-#define PID_ARM(base, part)                                                                                  \
-    {(base) + 0xFE0, (part)&0xFF}, {(base) + 0xFE4, 0xB0 | (part) >> 8}, {(base) + 0xFE8, 0x0B},             \
-    {                                                                                                        \
-        (base) + 0xFD0, 0x04                                                                                 \
-    }
 
 /* The chip's own table (designer 0x244, Nordic) points to the Cortex-M0's (part 0x471), which points to SCS, DWT and breakpoint
  * unit (ARM DDI 0432C, table 8-1). The DWT of this model has no comparators. */
@@ -320,8 +258,10 @@ const struct chip board_chip_nrf51822 = {
     .ap_base = 0xF0000003,
     .tar_wrap = 1024,
     .packed = false,
+    .core = CHIP_CORTEX_M0,
     .core_hz = 16000000,
     .breakpoints = 4,
+    .times = {.program_ns = WRITE_NS, .erase_page_ns = ERASE_PAGE_NS, .erase_all_ns = ERASE_ALL_NS},
     .flash = {0x00000000, FLASH_SIZE},
     .ram = {0x20000000, RAM_SIZE},
     .info = {{FICR_BASE, INFO_SIZE}, {UICR_BASE, INFO_SIZE}},

@@ -173,9 +173,11 @@ static void cmd_dump(ImpBoard *b, const struct words *w, char *reply)
 
 static void cmd_load(ImpBoard *b, const struct words *w, char *reply)
 {
-    uint64_t addr = 0, done = 0;
+    uint32_t base, flash_size;
+    imp_board_get_flash_range(b, &base, &flash_size);
+    uint64_t addr = base, done = 0;
     if (w->count < 2 || w->count > 3 || (w->count == 3 && !number(w->word[2], UINT32_MAX, &addr))) {
-        say(reply, "error load takes FILE and ADDR (without ADDR: 0)");
+        say(reply, "error load takes FILE and ADDR (without ADDR: the start of flash)");
         return;
     }
     FILE *f = fopen(w->word[1], "rbe");

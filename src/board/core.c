@@ -1,4 +1,5 @@
-/* The Cortex-M core's debug side and system control (ARMv6-M, ARM DDI 0419C, chapters B3 and C1).
+/* The Cortex-M core's debug side and system control (ARMv6-M: ARM DDI 0419C, chapters B3 and C1; ARMv7-M: ARM DDI 0403E, the
+ * same chapters).
  *
  * Not modelled: exceptions. Nothing here raises interrupts, and a fault, an SVC, or a BKPT without a debugger locks the core
  * up, as a fault within a HardFault handler would. */
@@ -10,8 +11,10 @@
 
 enum {
     DWT_CTRL = 0x1000,
+    DWT_CYCCNT = 0x1004,
     DWT_PCSR = 0x101C,
     BP_CTRL = 0x2000,
+    FP_REMAP = 0x2004,
     BP_COMP0 = 0x2008,
     SYST_CSR = 0xE010,
     SYST_RVR = 0xE014,
@@ -21,9 +24,11 @@ enum {
     NVIC_IPR0 = 0xE400,
     NVIC_IPR7 = 0xE41C,
     SCB_CPUID = 0xED00,
+    SCB_VTOR = 0xED08,
     SCB_AIRCR = 0xED0C,
     SCB_SCR = 0xED10,
     SCB_CCR = 0xED14,
+    SCB_SHPR1 = 0xED18,
     SCB_SHPR2 = 0xED1C,
     SCB_SHPR3 = 0xED20,
     SCB_SHCSR = 0xED24,
@@ -57,15 +62,55 @@ enum {
 #define DFSR_ALL     0x1Fu
 #define VC_CORERESET (1u << 0)
 #define VC_HARDERR   (1u << 10)
-#define DWTENA       (1u << 24)
+#define DWTENA       (1u << 24) /* TRCENA of ARMv7-M */
+#define DEMCR_V6     (VC_CORERESET | VC_HARDERR | DWTENA)
+#define DEMCR_V7     (DEMCR_V6 | 0x000F03F0u) /* further catches and the debug monitor: kept, without effect */
 
-#define AIRCR_KEY    0x05FAu
-#define AIRCR_STAT   0xFA050000u
-#define AIRCR_RESET  (1u << 2)
-#define CCR_RESET    0x208u /* STKALIGN and UNALIGN_TRP, always set */
+#define AIRCR_KEY   0x05FAu
+#define AIRCR_STAT  0xFA050000u
+#define AIRCR_RESET (1u << 2)
+#define CCR_RESET   0x208u /* STKALIGN and UNALIGN_TRP, always set */
+/* DWT_CTRL of ARMv7-M (DDI 0403E, C1.8.7): this model has no comparators, no trace, no profiling counters */
+#define DWT_CTRL_V7  0x0D000000u
+#define CYCCNTENA    (1u << 0)
 #define LOCKUP_PC    0xFFFFFFFEu
 #define BP_KEY       (1u << 1)
 #define BP_COMP_MASK 0xDFFFFFFDu
+
+/* Registers of ARMv7-M that keep what is written and change nothing here. */
+static const struct {
+    uint16_t offset;
+    bool survives_reset; /* a system reset */
+    uint32_t mask;
+} kept[] = {{FP_REMAP, true, 0x1FFFFFE0},   {SCB_VTOR, false, 0x3FFFFF80},  {SCB_CCR, false, 0x0000031B},
+            {SCB_SHPR1, false, 0x00FFFFFF}, {SCB_SHPR2, false, 0xFF000000}, {SCB_SHPR3, false, 0xFFFF00FF},
+            {SCB_SHCSR, false, 0x0007FD8B}};
+_Static_assert(sizeof kept / sizeof *kept <= CORE_KEPT_MAX, "room for what is kept");
+
+static bool is_v7(const ImpBoard *b)
+{
+    return b->chip->core == CHIP_CORTEX_M3;
+}
+
+/* Its place in core.kept, or -1. */
+static int kept_index(const ImpBoard *b, uint32_t offset)
+{
+    for (unsigned i = 0; is_v7(b) && i < sizeof kept / sizeof *kept; i++)
+        if (kept[i].offset == offset)
+            return (int)i;
+    return -1;
+}
+
+bool core_debug_enabled(const ImpBoard *b)
+{
+    return b->core.dhcsr & C_DEBUGEN;
+}
+
+void core_update_protection(ImpBoard *b)
+{
+    const struct flash_ops *ops = b->chip->ops;
+    board_cpu_hide_flash(b->cpu, ops->hides_flash && ops->hides_flash(b) && core_debug_enabled(b));
+}
 
 uint64_t core_ns_to_cycles(const ImpBoard *b, uint64_t ns)
 {
@@ -80,7 +125,7 @@ uint64_t core_cycles_to_ns(const ImpBoard *b, uint64_t cycles)
 static void update_breakpoints(ImpBoard *b)
 {
     const struct core *c = &b->core;
-    uint32_t addrs[16];
+    uint32_t addrs[16]; /* two a comparator */
     unsigned n = 0;
     for (unsigned i = 0; i < b->chip->breakpoints; i++) {
         uint32_t comp = c->bp_comp[i];
@@ -116,7 +161,8 @@ void core_reset(ImpBoard *b, uint64_t now_ns)
 {
     struct core *c = &b->core;
     uint32_t sp, pc;
-    memcpy(&sp, b->flash, 4); /* the vector table stands at address 0; there is no VTOR */
+    memcpy(&sp, b->flash,
+           4); /* the vector table stands at address 0, which is where flash answers after a reset */
     memcpy(&pc, b->flash + 4, 4);
     uint64_t cycle = core_ns_to_cycles(b, now_ns);
     if (board_cpu_get_cycle(b->cpu) < cycle)
@@ -127,6 +173,10 @@ void core_reset(ImpBoard *b, uint64_t now_ns)
     c->dhcsr &= C_DEBUGEN | C_MASKINTS;
     c->scr = c->shpr2 = c->shpr3 = c->shcsr = c->nvic_enabled = c->syst_csr = c->syst_rvr = 0;
     memset(c->nvic_ipr, 0, sizeof c->nvic_ipr);
+    for (unsigned i = 0; i < sizeof kept / sizeof *kept; i++)
+        if (!kept[i].survives_reset)
+            c->kept[i] = 0;
+    core_update_protection(b);
     c->reset_seen = true;
     c->reset_request = false;
     c->state = CORE_RUNNING;
@@ -195,8 +245,10 @@ static void write_dhcsr(ImpBoard *b, uint32_t value)
     c->dhcsr = value & C_ALL;
     if (!(value & C_DEBUGEN))
         c->dhcsr = 0;
-    if (was_enabled != (bool)(value & C_DEBUGEN))
+    if (was_enabled != (bool)(value & C_DEBUGEN)) {
         update_breakpoints(b);
+        core_update_protection(b);
+    }
     if (c->dhcsr & C_HALT) {
         if (c->state != CORE_HALTED)
             enter_debug(b, DFSR_HALTED);
@@ -254,18 +306,41 @@ static uint32_t read_debug(ImpBoard *b, uint32_t offset)
     case DWT_PCSR:
         return c->state == CORE_RUNNING ? board_cpu_get_reg(b->cpu, CPU_PC) : 0xFFFFFFFFu;
     case BP_CTRL:
-        return b->chip->breakpoints << 4 | c->bp_ctrl;
+        return b->chip->literals << 8 | b->chip->breakpoints << 4 | c->bp_ctrl;
     default:
-        if (offset >= BP_COMP0 && offset < BP_COMP0 + 4 * b->chip->breakpoints)
+        if (offset >= BP_COMP0 && offset < BP_COMP0 + 4 * (b->chip->breakpoints + b->chip->literals))
             return c->bp_comp[(offset - BP_COMP0) / 4];
         return 0;
     }
+}
+
+/* The cycle counter, as far as the core has come. */
+static uint32_t read_dwt(const ImpBoard *b, uint32_t offset)
+{
+    const struct core *c = &b->core;
+    if (offset == DWT_CTRL)
+        return DWT_CTRL_V7 | (c->cyccnt_on ? CYCCNTENA : 0);
+    return (uint32_t)(c->cyccnt_on ? board_cpu_get_cycle(b->cpu) - c->cyccnt_base : c->cyccnt_base);
+}
+
+static void write_dwt(ImpBoard *b, uint32_t offset, uint32_t value)
+{
+    struct core *c = &b->core;
+    uint32_t count = offset == DWT_CYCCNT ? value : read_dwt(b, DWT_CYCCNT);
+    if (offset == DWT_CTRL)
+        c->cyccnt_on = value & CYCCNTENA;
+    c->cyccnt_base = c->cyccnt_on ? board_cpu_get_cycle(b->cpu) - count : count;
 }
 
 uint32_t core_reg_read(ImpBoard *b, const struct bus_access *a)
 {
     const struct core *c = &b->core;
     uint32_t offset = a->addr - PPB(0);
+    int k = kept_index(b, offset);
+    if (k >= 0)
+        return c->kept[k];
+    if (is_v7(b) && (offset == DWT_CTRL || offset == DWT_CYCCNT))
+        return read_dwt(b, offset);
     switch (offset) {
     case SYST_CSR:
         return c->syst_csr;
@@ -311,7 +386,7 @@ static void write_debug(ImpBoard *b, uint32_t offset, uint32_t value)
         c->dcrdr = value;
         break;
     case DCB_DEMCR:
-        c->demcr = value & (VC_CORERESET | VC_HARDERR | DWTENA);
+        c->demcr = value & (is_v7(b) ? DEMCR_V7 : DEMCR_V6);
         break;
     case SCB_DFSR:
         c->dfsr &= ~(value & DFSR_ALL);
@@ -322,7 +397,7 @@ static void write_debug(ImpBoard *b, uint32_t offset, uint32_t value)
         update_breakpoints(b);
         break;
     default:
-        if (offset >= BP_COMP0 && offset < BP_COMP0 + 4 * b->chip->breakpoints) {
+        if (offset >= BP_COMP0 && offset < BP_COMP0 + 4 * (b->chip->breakpoints + b->chip->literals)) {
             c->bp_comp[(offset - BP_COMP0) / 4] = value & BP_COMP_MASK;
             update_breakpoints(b);
         }
@@ -344,6 +419,15 @@ void core_reg_write(ImpBoard *b, const struct bus_access *a, uint32_t value)
 {
     struct core *c = &b->core;
     uint32_t offset = a->addr - PPB(0);
+    int k = kept_index(b, offset);
+    if (k >= 0) {
+        c->kept[k] = value & kept[k].mask;
+        return;
+    }
+    if (is_v7(b) && (offset == DWT_CTRL || offset == DWT_CYCCNT)) {
+        write_dwt(b, offset, value);
+        return;
+    }
     switch (offset) {
     case SYST_CSR:
         c->syst_csr = value & 7;

@@ -35,6 +35,8 @@ uint64_t board_cpu_get_cycle(const struct cpu *cpu);
 void board_cpu_set_cycle(struct cpu *cpu, uint64_t cycle); /* time passes without instructions */
 void board_cpu_invalidate(struct cpu *cpu, uint32_t addr,
                           uint32_t size); /* memory was changed from outside */
+/* Read protection: loads of the core from flash fault, instruction fetches do not. */
+void board_cpu_hide_flash(struct cpu *cpu, bool hide);
 /* Enabled comparators: addresses of half-words, count of them. */
 void board_cpu_set_breakpoints(struct cpu *cpu, const uint32_t *addrs, unsigned count);
 

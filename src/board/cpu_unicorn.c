@@ -7,7 +7,10 @@
  * - Translated code is not noticed when memory changes from outside: board_cpu_invalidate().
  * - PC is exact at a memory fault only when a code hook is installed; ours counts cycles anyway.
  *
- * Cycles per instruction: Cortex-M0 Technical Reference Manual (ARM DDI 0432C) table 3-1, zero wait states, 1-cycle multiplier. */
+ * - Where emulation stops within an IT block, the rest of the block loses its condition: time never stops it there.
+ *
+ * Cycles per instruction: Cortex-M0 Technical Reference Manual (ARM DDI 0432C) table 3-1, zero wait states, 1-cycle multiplier;
+ * Cortex-M3 Technical Reference Manual (ARM DDI 0337E) table 18-1, zero wait states, a pipeline refill (its P) of 2 cycles. */
 #include "board/machine.h"
 
 #include <stdlib.h>
@@ -30,7 +33,7 @@ const char *__lsan_default_suppressions(void)
 
 struct mmio_region {
     ImpBoard *board;
-    uint32_t base;
+    uint32_t base, last;
 };
 
 struct cpu {
@@ -48,7 +51,9 @@ struct cpu {
     /* the instruction under way, to be charged when the next one starts */
     bool running_one;
     uint32_t last_pc, last_size;
-    uint16_t last_op;
+    uint16_t last_op, last_op2; /* op2: the second half of a 32-bit instruction */
+    unsigned it_left; /* instructions of an IT block that are still to come */
+    bool flash_hidden;
     uint32_t breakpoints[BREAKPOINTS_MAX];
     unsigned breakpoint_count;
     struct {
@@ -98,6 +103,39 @@ static unsigned cycles_of(uint16_t op, unsigned size, bool taken)
     }
 }
 
+/* Cortex-M3: DDI 0337E, table 18-1. Loads after loads are pipelined there; here each costs its 2. */
+static unsigned cycles_of_m3(const struct cpu *c, bool taken)
+{
+    enum { REFILL = 2, DIVIDE = 7 }; /* a division takes 2 to 12 */
+    uint16_t op = c->last_op, op2 = c->last_op2;
+    unsigned jump = taken ? REFILL : 0;
+    if (c->last_size == 2) {
+        if ((op & 0xF500) == 0xB100)
+            return 1 + jump; /* CBZ, CBNZ */
+        if ((op & 0xFE00) == 0xB400 || (op & 0xFE00) == 0xBC00)
+            return 1 + bit_count(op & 0x1FF) + jump; /* PUSH, POP */
+        if ((op & 0xF000) == 0xC000)
+            return 1 + bit_count(op & 0xFF); /* LDM, STM */
+        if (op >> 12 >= 5 && op >> 12 <= 9)
+            return (op & 0xF800) == 0x6000 || (op & 0xF800) == 0x7000 || (op & 0xF800) == 0x8000 ||
+                           (op & 0xF800) == 0x9000
+                       ? 1 /* a store with an immediate offset goes through the write buffer */
+                       : 2;
+        return ((op & 0xF800) == 0x4800 ? 2 : 1) + jump; /* LDR literal; ALU and branches */
+    }
+    if ((op & 0xFE40) == 0xE800)
+        return 1 + bit_count(op2) + jump; /* LDM.W, STM.W */
+    if ((op & 0xFE40) == 0xE840)
+        return 3 + jump; /* LDRD, STRD; exclusive accesses; table branches */
+    if ((op & 0xFE00) == 0xF800)
+        return 2 + jump;
+    if ((op & 0xFF80) == 0xFB80)
+        return (op & 0xFFD0) == 0xFB90 ? DIVIDE : 4; /* 64-bit products take 3 to 5 */
+    if ((op & 0xFF80) == 0xFB00)
+        return (op2 & 0xF000) == 0xF000 ? 1 : 2; /* MUL; MLA, MLS */
+    return 1 + jump;
+}
+
 static void halt_run(struct cpu *c, enum cpu_stop why)
 {
     if (!c->stopped) {
@@ -121,7 +159,9 @@ static void charge_last(struct cpu *c, uint32_t next_pc)
 {
     if (!c->running_one)
         return;
-    c->cycle += cycles_of(c->last_op, c->last_size, next_pc != c->last_pc + c->last_size);
+    bool taken = next_pc != c->last_pc + c->last_size;
+    c->cycle += c->board->chip->core == CHIP_CORTEX_M3 ? cycles_of_m3(c, taken)
+                                                       : cycles_of(c->last_op, c->last_size, taken);
     c->running_one = false;
     c->executed++;
     c->board->counters.instructions++;
@@ -142,7 +182,8 @@ static bool flash_is_busy(const struct cpu *c)
 static bool in_flash(const struct cpu *c, uint64_t addr)
 {
     const struct mem_range *f = &c->board->chip->flash;
-    return addr >= f->base && addr - f->base < f->size;
+    uint32_t real = bus_unalias(c->board, (uint32_t)addr);
+    return real >= f->base && real - f->base < f->size;
 }
 
 static void on_code(uc_engine *uc, uint64_t addr, uint32_t size, void *user)
@@ -161,7 +202,9 @@ static void on_code(uc_engine *uc, uint64_t addr, uint32_t size, void *user)
         halt_run(c, CPU_STOP_STEP);
         return;
     }
-    if (c->cycle >= c->until) {
+    bool in_it = c->it_left > 0;
+    c->it_left -= in_it;
+    if (c->cycle >= c->until && !in_it) {
         halt_run(c, CPU_STOP_TIME);
         return;
     }
@@ -174,15 +217,18 @@ static void on_code(uc_engine *uc, uint64_t addr, uint32_t size, void *user)
     /* The array has one port: fetching from flash waits for the controller (the CPU is halted). */
     if (in_flash(c, addr) && flash_is_busy(c)) {
         wait_for_flash(c);
-        if (c->cycle >= c->until) {
+        if (c->cycle >= c->until && !in_it) {
             halt_run(c, CPU_STOP_TIME);
             return;
         }
     }
-    const uint8_t *p = board_memory(c->board, pc, 2);
-    c->last_op = p ? (uint16_t)(p[0] | p[1] << 8) : 0;
-    c->last_pc = pc;
     c->last_size = size == 4 ? 4 : 2;
+    const uint8_t *p = board_memory(c->board, bus_unalias(c->board, pc), c->last_size);
+    c->last_op = p ? (uint16_t)(p[0] | p[1] << 8) : 0;
+    c->last_op2 = p && size == 4 ? (uint16_t)(p[2] | p[3] << 8) : 0;
+    c->last_pc = pc;
+    if ((c->last_op & 0xFF00) == 0xBF00 && (c->last_op & 0xF) != 0) /* IT: the lowest 1 of the mask ends it */
+        c->it_left = 4 - (unsigned)__builtin_ctz(c->last_op & 0xF);
     c->running_one = true;
 }
 
@@ -215,7 +261,7 @@ static bool on_flash_write(uc_engine *uc, uc_mem_type type, uint64_t addr, int s
 {
     (void)uc, (void)type;
     struct cpu *c = user;
-    uint32_t word = (uint32_t)addr & ~3u;
+    uint32_t word = bus_unalias(c->board, (uint32_t)addr) & ~3u;
     if (c->fix_count == FIXES_MAX || core_write(c, (uint32_t)addr, (unsigned)size, (uint32_t)value) != BUS_OK)
         return false; /* ends the run with an error: a bus fault */
     const uint8_t *p = board_memory(c->board, word, 4);
@@ -266,23 +312,35 @@ static void on_interrupt(uc_engine *uc, uint32_t number, void *user)
     halt_run(c, number == INTR_BKPT ? CPU_STOP_BKPT : CPU_STOP_FAULT);
 }
 
+/* Whole pages; what is mapped already stays: the bus tells apart what lies within. */
 static bool map_mmio(struct cpu *c, uint32_t base, uint32_t size)
 {
+    uint32_t first = base & ~0xFFFu, last = base + (size - 1);
+    for (unsigned i = 0; i < c->region_count; i++)
+        if (first >= c->regions[i].base && last <= c->regions[i].last)
+            return true;
     if (c->region_count == REGIONS_MMIO_MAX)
         return false;
     struct mmio_region *m = &c->regions[c->region_count++];
-    m->board = c->board;
-    m->base = base;
-    return uc_mmio_map(c->uc, base, (size + 0xFFFu) & ~0xFFFu, on_mmio_read, m, on_mmio_write, m) ==
+    *m = (struct mmio_region){c->board, first, last | 0xFFFu};
+    return uc_mmio_map(c->uc, first, (size_t)(m->last - first) + 1, on_mmio_read, m, on_mmio_write, m) ==
            UC_ERR_OK;
+}
+
+static bool map_flash(struct cpu *c, uint32_t base)
+{
+    return uc_mem_map_ptr(c->uc, base, c->board->chip->flash.size, UC_PROT_READ | UC_PROT_EXEC,
+                          c->board->flash) == UC_ERR_OK;
 }
 
 static bool map_all(struct cpu *c)
 {
     const struct chip *chip = c->board->chip;
-    if (uc_mem_map_ptr(c->uc, chip->flash.base, chip->flash.size, UC_PROT_READ | UC_PROT_EXEC,
-                       c->board->flash) != UC_ERR_OK ||
+    if (!map_flash(c, chip->flash.base) || (chip->flash_at_zero && !map_flash(c, 0)) ||
         uc_mem_map_ptr(c->uc, chip->ram.base, chip->ram.size, UC_PROT_ALL, c->board->ram) != UC_ERR_OK)
+        return false;
+    /* start-up code of some chips looks at the ROM table to learn the silicon's revision */
+    if (!map_mmio(c, 0xE0000000u, 0x100000u) || !map_mmio(c, chip->ap_base & ~0xFFFu, 0x1000u))
         return false;
     for (unsigned i = 0; i < INFO_BLOCKS_MAX; i++)
         if (chip->info[i].size && !map_mmio(c, chip->info[i].base, chip->info[i].size))
@@ -290,19 +348,24 @@ static bool map_all(struct cpu *c)
     for (unsigned i = 0; i < 4 && chip->regs[i].size; i++)
         if (!map_mmio(c, chip->regs[i].base, chip->regs[i].size))
             return false;
-    /* start-up code of some chips looks at the ROM table to learn the silicon's revision */
-    return map_mmio(c, 0xE0000000u, 0x100000u) && map_mmio(c, chip->ap_base & ~0xFFFu, 0x1000u);
+    return true;
+}
+
+static bool add_flash_hooks(struct cpu *c, uc_hook hooks[2], uint32_t base)
+{
+    uint64_t lo = base, hi = lo + c->board->chip->flash.size - 1;
+    return uc_hook_add(c->uc, &hooks[0], UC_HOOK_MEM_READ, (void *)on_flash_read, c, lo, hi) == UC_ERR_OK &&
+           uc_hook_add(c->uc, &hooks[1], UC_HOOK_MEM_WRITE_PROT, (void *)on_flash_write, c, lo, hi) ==
+               UC_ERR_OK;
 }
 
 static bool add_hooks(struct cpu *c)
 {
-    uint64_t lo = c->board->chip->flash.base, hi = lo + c->board->chip->flash.size - 1;
-    uc_engine *uc = c->uc;
-    return uc_hook_add(uc, &c->hooks[0], UC_HOOK_CODE, (void *)on_code, c, 1, 0) == UC_ERR_OK &&
-           uc_hook_add(uc, &c->hooks[1], UC_HOOK_MEM_READ, (void *)on_flash_read, c, lo, hi) == UC_ERR_OK &&
-           uc_hook_add(uc, &c->hooks[2], UC_HOOK_MEM_WRITE_PROT, (void *)on_flash_write, c, lo, hi) ==
-               UC_ERR_OK &&
-           uc_hook_add(uc, &c->hooks[3], UC_HOOK_INTR, (void *)on_interrupt, c, 1, 0) == UC_ERR_OK;
+    const struct chip *chip = c->board->chip;
+    return uc_hook_add(c->uc, &c->hooks[0], UC_HOOK_CODE, (void *)on_code, c, 1, 0) == UC_ERR_OK &&
+           uc_hook_add(c->uc, &c->hooks[1], UC_HOOK_INTR, (void *)on_interrupt, c, 1, 0) == UC_ERR_OK &&
+           add_flash_hooks(c, &c->hooks[2], chip->flash.base) &&
+           (!chip->flash_at_zero || add_flash_hooks(c, &c->hooks[4], 0));
 }
 
 struct cpu *board_cpu_new(ImpBoard *board)
@@ -315,7 +378,8 @@ struct cpu *board_cpu_new(ImpBoard *board)
         free(c);
         return NULL;
     }
-    if (uc_ctl_set_cpu_model(c->uc, UC_CPU_ARM_CORTEX_M0) != UC_ERR_OK || !map_all(c) || !add_hooks(c)) {
+    int model = board->chip->core == CHIP_CORTEX_M3 ? UC_CPU_ARM_CORTEX_M3 : UC_CPU_ARM_CORTEX_M0;
+    if (uc_ctl_set_cpu_model(c->uc, model) != UC_ERR_OK || !map_all(c) || !add_hooks(c)) {
         board_cpu_free(c);
         return NULL;
     }
@@ -353,14 +417,28 @@ static int uc_reg(unsigned reg)
     }
 }
 
+/* DCRSR, selector 0b10100: CONTROL in the top byte, PRIMASK in the lowest. FAULTMASK and BASEPRI of ARMv7-M read 0: Unicorn gives no
+ * access to them, and there are no interrupts that they could hold back. */
+static uint32_t get_special(struct cpu *c)
+{
+    uint32_t control = 0, primask = 0;
+    uc_reg_read(c->uc, UC_ARM_REG_CONTROL, &control);
+    uc_reg_read(c->uc, UC_ARM_REG_PRIMASK, &primask);
+    return (control & 3) << 24 | (primask & 1);
+}
+
+static void set_special(struct cpu *c, uint32_t value)
+{
+    uint32_t control = value >> 24 & 3, primask = value & 1;
+    uc_reg_write(c->uc, UC_ARM_REG_CONTROL, &control);
+    uc_reg_write(c->uc, UC_ARM_REG_PRIMASK, &primask);
+}
+
 uint32_t board_cpu_get_reg(struct cpu *c, unsigned reg)
 {
-    uint32_t v = 0, w = 0;
-    if (reg == CPU_SPECIAL) { /* CONTROL in the top byte, PRIMASK in the lowest (DCRSR, selector 0b10100) */
-        uc_reg_read(c->uc, UC_ARM_REG_CONTROL, &v);
-        uc_reg_read(c->uc, UC_ARM_REG_PRIMASK, &w);
-        return (v & 3) << 24 | (w & 1);
-    }
+    uint32_t v = 0;
+    if (reg == CPU_SPECIAL)
+        return get_special(c);
     if (uc_reg(reg) == UC_ARM_REG_INVALID)
         return 0;
     uc_reg_read(c->uc, uc_reg(reg), &v);
@@ -374,9 +452,7 @@ uint32_t board_cpu_get_reg(struct cpu *c, unsigned reg)
 void board_cpu_set_reg(struct cpu *c, unsigned reg, uint32_t value)
 {
     if (reg == CPU_SPECIAL) {
-        uint32_t control = value >> 24 & 3, primask = value & 1;
-        uc_reg_write(c->uc, UC_ARM_REG_CONTROL, &control);
-        uc_reg_write(c->uc, UC_ARM_REG_PRIMASK, &primask);
+        set_special(c, value);
         return;
     }
     if (uc_reg(reg) == UC_ARM_REG_INVALID)
@@ -415,6 +491,10 @@ enum cpu_stop board_cpu_run(struct cpu *c, uint64_t until_cycle, bool step)
         return CPU_STOP_FAULT;
     if (c->dirty) {
         uc_ctl_remove_cache(c->uc, c->dirty_lo, c->dirty_hi);
+        const struct chip *chip = c->board->chip;
+        if (chip->flash_at_zero && c->dirty_lo < chip->flash.base + chip->flash.size &&
+            c->dirty_hi > chip->flash.base)
+            uc_ctl_remove_cache(c->uc, 0, chip->flash.size);
         c->dirty = false;
     }
     c->until = step ? UINT64_MAX : until_cycle;
@@ -422,6 +502,7 @@ enum cpu_stop board_cpu_run(struct cpu *c, uint64_t until_cycle, bool step)
     c->stopped = c->faulted = false;
     c->executed = 0;
     c->running_one = false;
+    c->it_left = 0;
     uc_err err = uc_emu_start(c->uc, board_cpu_get_reg(c, CPU_PC) | 1, NEVER, 0, 0);
     if (c->fix_count)
         put_fixes_back(c);
@@ -461,6 +542,18 @@ void board_cpu_invalidate(struct cpu *c, uint32_t addr, uint32_t size)
     if (!c->dirty || end > c->dirty_hi)
         c->dirty_hi = end;
     c->dirty = true;
+}
+
+void board_cpu_hide_flash(struct cpu *c, bool hide)
+{
+    const struct chip *chip = c->board->chip;
+    uint32_t prot = hide ? UC_PROT_EXEC : UC_PROT_READ | UC_PROT_EXEC;
+    if (hide == c->flash_hidden)
+        return;
+    c->flash_hidden = hide;
+    uc_mem_protect(c->uc, chip->flash.base, chip->flash.size, prot);
+    if (chip->flash_at_zero)
+        uc_mem_protect(c->uc, 0, chip->flash.size, prot);
 }
 
 void board_cpu_set_breakpoints(struct cpu *c, const uint32_t *addrs, unsigned count)

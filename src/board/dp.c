@@ -98,100 +98,65 @@ static void increment_tar(ImpBoard *b, unsigned size)
         b->ap.tar = (b->ap.tar & ~wrap) | ((b->ap.tar + size) & wrap);
 }
 
-/* One bus access, data in its byte lane of the 32-bit word. false: it stalls. */
-static bool bus_once(ImpBoard *b, bool write, uint32_t addr, unsigned size, uint32_t *lanes)
+/* The access under way, from its next part on. Data in byte lanes of the 32-bit word. */
+static void run_access(ImpBoard *b, uint64_t now_ns)
 {
-    unsigned shift = 8 * (addr & 3);
-    struct bus_access a = {.addr = addr, .size = size, .now_ns = b->now_ns, .master = MASTER_DEBUG};
-    enum bus_result r;
-    board_sync(b);
-    if (addr % size != 0) {
-        r = BUS_FAULT;
-    } else if (write) {
-        uint32_t v = *lanes >> shift;
-        r = bus_write(b, &a, size == 4 ? v : v & ((1u << 8 * size) - 1));
-    } else {
-        uint32_t v = 0;
-        r = bus_read(b, &a, &v);
-        if (r == BUS_OK)
-            *lanes |= v << shift;
+    struct mem_ap *ap = &b->ap;
+    ap->pending = false;
+    for (; ap->part < ap->parts; ap->part++) {
+        uint32_t addr = ap->addr + ap->part * ap->size, v = 0;
+        unsigned shift = 8 * (addr & 3);
+        struct bus_access a = {.addr = addr, .size = ap->size, .now_ns = now_ns, .master = MASTER_DEBUG};
+        enum bus_result r;
+        if (addr % ap->size != 0) {
+            r = BUS_FAULT;
+        } else if (ap->write) {
+            v = ap->value >> shift;
+            r = bus_write(b, &a, ap->size == 4 ? v : v & ((1u << 8 * ap->size) - 1));
+        } else {
+            r = bus_read(b, &a, &v);
+            if (r == BUS_OK)
+                ap->value |= v << shift;
+        }
+        if (r == BUS_STALL) {
+            ap->pending = true;
+            ap->retry_ns = flash_busy_until_ns(b);
+            return;
+        }
+        if (r == BUS_FAULT) {
+            b->dp.sticky_err = true;
+            break;
+        }
     }
-    if (r == BUS_STALL) {
-        struct mem_ap *ap = &b->ap;
-        ap->pending = true;
-        ap->pending_write = write;
-        ap->access = a;
-        ap->value = *lanes;
-        ap->retry_ns = flash_busy_until_ns(b);
-        return false;
-    }
-    if (r == BUS_FAULT)
-        b->dp.sticky_err = true;
-    return true;
-}
-
-/* What a finished access leaves behind. */
-static void finish_drw(ImpBoard *b, bool write, uint32_t lanes, unsigned size)
-{
-    if (!write)
-        b->dp.read_buffer = lanes;
-    increment_tar(b, size);
+    if (!ap->write)
+        b->dp.read_buffer = ap->value;
 }
 
 void ap_retry(ImpBoard *b)
 {
+    run_access(b, b->ap.retry_ns);
+}
+
+static void begin_access(ImpBoard *b, bool write, uint32_t addr, unsigned size, unsigned parts,
+                         uint32_t value)
+{
     struct mem_ap *ap = &b->ap;
-    struct bus_access a = ap->access;
-    unsigned shift = 8 * (a.addr & 3);
-    uint32_t lanes = ap->value, v = 0;
-    enum bus_result r;
-    a.now_ns = ap->retry_ns;
-    ap->pending = false;
-    if (ap->pending_write) {
-        v = lanes >> shift;
-        r = bus_write(b, &a, a.size == 4 ? v : v & ((1u << 8 * a.size) - 1));
-    } else {
-        r = bus_read(b, &a, &v);
-        b->dp.read_buffer = v << shift;
-    }
-    if (r == BUS_STALL) { /* the core was faster */
-        ap->pending = true;
-        ap->retry_ns = flash_busy_until_ns(b);
-    } else if (r == BUS_FAULT) {
-        b->dp.sticky_err = true;
-    }
+    board_sync(b);
+    ap->write = write;
+    ap->addr = addr;
+    ap->size = size;
+    ap->part = 0;
+    ap->parts = parts;
+    ap->value = write ? value : 0;
+    run_access(b, b->now_ns);
 }
 
 static void access_drw(ImpBoard *b, bool write, uint32_t value)
 {
     unsigned size = access_size(b);
-    uint32_t lanes = write ? value : 0;
-    if ((b->ap.csw & CSW_INC) == CSW_INC_PACKED && size < 4) {
-        uint32_t start = b->ap.tar, all = lanes;
-        for (unsigned n = 0; n < 4 / size; n++) {
-            uint32_t part = write ? value : 0;
-            if (!bus_once(b, write, start + n * size, size, &part))
-                break; /* no packed chip here has a bus that stalls in the middle */
-            all |= part;
-        }
-        if (!write)
-            b->dp.read_buffer = all;
-        increment_tar(b, 4);
-        return;
-    }
-    uint32_t addr = b->ap.tar;
-    bool done = bus_once(b, write, addr, size, &lanes);
-    if (done)
-        finish_drw(b, write, lanes, size);
-    else
-        increment_tar(b, size);
-}
-
-static void access_banked(ImpBoard *b, bool write, uint32_t addr, uint32_t value)
-{
-    uint32_t lanes = write ? value : 0;
-    if (bus_once(b, write, addr, 4, &lanes) && !write)
-        b->dp.read_buffer = lanes;
+    bool packed = (b->ap.csw & CSW_INC) == CSW_INC_PACKED && size < 4;
+    begin_access(b, write, b->ap.tar, size, packed ? 4 / size : 1, value);
+    increment_tar(b, packed ? 4 : size);
 }
 
 static void ap_access(ImpBoard *b, bool write, unsigned a32, uint32_t value)
@@ -208,7 +173,7 @@ static void ap_access(ImpBoard *b, bool write, unsigned a32, uint32_t value)
         return;
     }
     if ((reg & 0xF0) == AP_BD0) {
-        access_banked(b, write, (ap->tar & ~0xFu) | a32, value);
+        begin_access(b, write, (ap->tar & ~0xFu) | a32, 4, 1, value);
         return;
     }
     if (write) {

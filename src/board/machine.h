@@ -39,12 +39,22 @@ struct flash_ops {
     /* Peripheral registers, the controller's own among them. */
     enum bus_result (*reg_read)(ImpBoard *b, const struct bus_access *a, uint32_t *out);
     enum bus_result (*reg_write)(ImpBoard *b, const struct bus_access *a, uint32_t value);
+    /* Read protection as the debugger meets it: true while flash must not be read with debug enabled. NULL: never. */
+    bool (*hides_flash)(const ImpBoard *b);
     uint32_t uid_addr; /* in an info block */
     unsigned uid_words; /* printed highest address first */
 };
 
 struct mem_range {
     uint32_t base, size;
+};
+
+enum chip_core { CHIP_CORTEX_M0, CHIP_CORTEX_M3 };
+
+/* Typical values of the chip's datasheet; the chip's file cites them. */
+struct chip_times {
+    uint32_t program_ns; /* one program unit */
+    uint32_t erase_page_ns, erase_all_ns;
 };
 
 /* What a chip says it is. */
@@ -58,9 +68,13 @@ struct chip {
     uint32_t ap_base; /* MEM-AP BASE register */
     uint32_t tar_wrap; /* bytes within which TAR auto-increments */
     bool packed; /* MEM-AP packed transfers */
-    uint32_t core_hz;
-    unsigned breakpoints; /* comparators of the breakpoint unit */
+    enum chip_core core;
+    uint32_t core_hz; /* after reset; the model's core never changes its clock */
+    unsigned breakpoints; /* instruction comparators of the breakpoint unit */
+    unsigned literals; /* its literal comparators, which are kept and do nothing */
+    struct chip_times times;
     struct mem_range flash, ram;
+    bool flash_at_zero; /* flash also answers at address 0, where the core takes its vectors from */
     struct mem_range info[INFO_BLOCKS_MAX];
     struct mem_range regs[4]; /* peripherals; size 0 ends */
     /* ROM tables: addr -> value pairs ending with addr 0; the rest of each 4 KiB page reads 0 */
@@ -70,7 +84,19 @@ struct chip {
     const struct flash_ops *ops;
 };
 
-extern const struct chip board_chip_nrf51822;
+/* Words of ROM tables: component class (ADIv5.2, D1.2.2), and PIDR0..2 and 4 of an ARM part (designer 0x43B). */
+#define CID(base, class)                                                                                     \
+    {(base) + 0xFF0, 0x0D}, {(base) + 0xFF4, class}, {(base) + 0xFF8, 0x05},                                 \
+    {                                                                                                        \
+        (base) + 0xFFC, 0xB1                                                                                 \
+    }
+#define PID_ARM(base, part)                                                                                  \
+    {(base) + 0xFE0, (part)&0xFF}, {(base) + 0xFE4, 0xB0 | (part) >> 8}, {(base) + 0xFE8, 0x0B},             \
+    {                                                                                                        \
+        (base) + 0xFD0, 0x04                                                                                 \
+    }
+
+extern const struct chip board_chip_nrf51822, board_chip_stm32f103cb, board_chip_fastflash;
 
 /* ---- state ---- */
 
@@ -97,12 +123,15 @@ struct dp {
 
 struct mem_ap {
     uint32_t csw, tar;
-    /* an access that the bus stalls */
-    bool pending, pending_write;
-    struct bus_access access;
+    /* the access under way: one part, or several of a packed transfer */
+    bool pending; /* the bus stalls it */
+    bool write;
+    uint32_t addr, value; /* value: data in byte lanes */
+    unsigned size, part, parts;
     uint64_t retry_ns;
-    uint32_t value;
 };
+
+#define CORE_KEPT_MAX 8u
 
 enum core_state { CORE_RUNNING, CORE_HALTED, CORE_LOCKUP, CORE_SLEEPING };
 
@@ -115,9 +144,13 @@ struct core {
     uint32_t bp_ctrl, bp_comp[8];
     /* system control: kept as written, no interrupts are raised by this model */
     uint32_t scr, shpr2, shpr3, shcsr, nvic_enabled, nvic_ipr[8], syst_csr, syst_rvr;
+    uint32_t kept[CORE_KEPT_MAX]; /* of ARMv7-M: core.c names them */
+    bool cyccnt_on; /* the cycle counter of ARMv7-M's DWT */
+    uint64_t cyccnt_base; /* the cycle on which it was 0 */
 };
 
-#define CTL_REGS_MAX 32u
+#define CTL_REGS_MAX   32u
+#define FLASH_UNIT_MAX 8u /* bytes of the largest program unit */
 
 /* The flash controller, and what the chip's file keeps beside it. */
 struct flash_ctl {
@@ -125,7 +158,7 @@ struct flash_ctl {
     /* the operation under way: what a power cut now would damage */
     struct mem_range op;
     bool op_is_erase;
-    uint32_t op_old; /* the unit before programming */
+    uint8_t op_old[FLASH_UNIT_MAX]; /* the unit before programming */
     uint32_t reg[CTL_REGS_MAX]; /* registers; their numbers are the chip file's own */
 };
 
@@ -206,6 +239,17 @@ void ap_retry(ImpBoard *b); /* a stalled access: its time has come */
 enum bus_result bus_read(ImpBoard *b, const struct bus_access *a, uint32_t *out);
 enum bus_result bus_write(ImpBoard *b, const struct bus_access *a, uint32_t value);
 uint64_t flash_busy_until_ns(const ImpBoard *b);
+/* Where an address of the alias at 0 really lies. */
+uint32_t bus_unalias(const ImpBoard *b, uint32_t addr);
+
+/* ---- flash.c: what the flash controllers share ---- */
+/* The range is blank from now on, and the controller busy for length_ns. */
+void flash_erase(ImpBoard *b, uint64_t now_ns, const struct mem_range *what, uint64_t length_ns);
+/* Bits of size bytes (at most FLASH_UNIT_MAX) go from 1 to 0 where value says so; busy for length_ns. Counts one unit. */
+void flash_program(ImpBoard *b, const struct bus_access *a, const uint8_t *value, unsigned size,
+                   uint64_t length_ns);
+/* Power is cut: an operation under way leaves its mark, and the controller forgets everything. */
+void flash_cut(ImpBoard *b, uint64_t now_ns);
 
 /* ---- dap.c ---- */
 void dap_power_up(ImpBoard *b);
@@ -219,5 +263,8 @@ uint32_t core_reg_read(ImpBoard *b, const struct bus_access *a);
 void core_reg_write(ImpBoard *b, const struct bus_access *a, uint32_t value);
 uint64_t core_ns_to_cycles(const ImpBoard *b, uint64_t ns); /* rounds down */
 uint64_t core_cycles_to_ns(const ImpBoard *b, uint64_t cycles); /* rounds up */
+bool core_debug_enabled(const ImpBoard *b);
+/* Read protection or debug enable have changed: what the core may load from flash. */
+void core_update_protection(ImpBoard *b);
 
 #endif

@@ -26,7 +26,7 @@ static const char usage[] =
     "  --seed N               seed of chip IDs, random contents, and the probe's serial number (default 1)\n"
     "  --serial TEXT          serial number of the probe\n"
     "  --fill blank|random    code flash of the first chip (default blank)\n"
-    "  --load FILE[@ADDR]     binary contents of the first chip's memory from ADDR (default 0) on\n"
+    "  --load FILE[@ADDR]     binary contents of the first chip's memory from ADDR (default: flash) on\n"
     "  --packet-size N        bytes of a DAP packet, 64 to 1024 (default 512)\n"
     "  --packet-count N       packets the probe can hold, 1 to 255 (default 4)\n"
     "  --fault TEXT           `stuck-bit ADDR BIT`, `wrong-chip`, `wrong-variant`; may be given again\n"
@@ -182,7 +182,7 @@ static bool load_file(ImpBoard *b, const char *what, char reply[IMP_CONTROL_LINE
     char line[IMP_CONTROL_LINE_MAX];
     const char *at = strrchr(what, '@');
     size_t n = at ? (size_t)(at - what) : strlen(what);
-    int len = snprintf(line, sizeof line, "load \"%.*s\" %s", (int)n, what, at ? at + 1 : "0");
+    int len = snprintf(line, sizeof line, "load \"%.*s\" %s", (int)n, what, at ? at + 1 : "");
     if (len < 0 || (size_t)len >= sizeof line) {
         snprintf(reply, IMP_CONTROL_LINE_MAX, "error name too long");
         return false;

@@ -11,16 +11,27 @@ extern const guint8 flm_nrf51_code[];
 extern const gsize flm_nrf51_code_bytes;
 extern const guint8 flm_nrf51_uicr[];
 extern const gsize flm_nrf51_uicr_bytes;
+extern const guint8 flm_stm32f1_flash[];
+extern const gsize flm_stm32f1_flash_bytes;
 
 /* CPUID: ARMv6-M Architecture Reference Manual, B3.2.3. Variant and revision are left open. */
 #define CPUID_ADDRESS   0xE000ED00u
 #define CPUID_MASK      0xFF0FFFF0u
 #define CPUID_CORTEX_M0 0x410CC200u
+#define CPUID_CORTEX_M3 0x410FC230u
 
 /* FICR: nRF51 Series Reference Manual v3.0, chapter 7. */
 #define NRF51_FICR_CODEPAGESIZE 0x10000010u
 #define NRF51_FICR_CODESIZE     0x10000014u
 #define NRF51_FICR_DEVICEID     0x10000060u
+
+/* STM32F10x: RM0008, 31.6.1 (DBGMCU_IDCODE) and 30 (device electronic signature). */
+#define STM32F1_IDCODE      0xE0042000u
+#define STM32_DEV_ID        0x00000FFFu
+#define STM32F1_MEDIUM      0x410u
+#define STM32F1_F_SIZE      0x1FFFF7E0u
+#define STM32F1_F_SIZE_MASK 0x0000FFFFu
+#define STM32F1_U_ID        0x1FFFF7E8u
 
 typedef struct {
     const guint8 *bytes;
@@ -51,6 +62,20 @@ static const EmbeddedFlm nrf51822_algorithms[] = {
     {flm_nrf51_uicr, &flm_nrf51_uicr_bytes, "nrf51-uicr.flm"},
 };
 
+static const char *const stm32f103xb_names[] = {"STM32F103xB", "STM32F103CB", "STM32F103RB",
+                                                "STM32F103TB", "STM32F103VB", NULL};
+
+/* One die in four packages. The device ID tells the density, F_SIZE those with 128 KiB from those with 64 (x8). */
+static const ImpDeviceCheck stm32f103xb_checks[] = {
+    {CPUID_ADDRESS, CPUID_MASK, CPUID_CORTEX_M3, (char *)"CPUID is that of a Cortex-M3"},
+    {STM32F1_IDCODE, STM32_DEV_ID, STM32F1_MEDIUM,
+     (char *)"DBGMCU_IDCODE is that of a medium-density STM32F10x"},
+    {STM32F1_F_SIZE, STM32F1_F_SIZE_MASK, 128, (char *)"F_SIZE is 128 KiB"},
+};
+static const EmbeddedFlm stm32f103xb_algorithms[] = {
+    {flm_stm32f1_flash, &flm_stm32f1_flash_bytes, "stm32f1-flash.flm"},
+};
+
 static const TableEntry table[] = {
     {
         .names = nrf51822_names,
@@ -70,6 +95,24 @@ static const TableEntry table[] = {
         .n_checks = G_N_ELEMENTS(nrf51822_checks),
         .algorithms = nrf51822_algorithms,
         .n_algorithms = G_N_ELEMENTS(nrf51822_algorithms),
+    },
+    {
+        .names = stm32f103xb_names,
+        .device =
+            {
+                .core = (char *)"cortex-m3",
+                .core_hz = 8000000, /* HSI, chosen by every reset: RM0008, 7.2 */
+                .dpidr = 0x1BA01477, /* RM0008, 31.8.3 */
+                .ram_start = 0x20000000,
+                .ram_bytes = 20 * 1024,
+                .uid_address = STM32F1_U_ID,
+                .uid_bytes = 12,
+                .erase_all_algorithm = 0, /* mass erase of the main flash */
+            },
+        .checks = stm32f103xb_checks,
+        .n_checks = G_N_ELEMENTS(stm32f103xb_checks),
+        .algorithms = stm32f103xb_algorithms,
+        .n_algorithms = G_N_ELEMENTS(stm32f103xb_algorithms),
     },
 };
 
@@ -114,6 +157,7 @@ ImpDevice *imp_device_lookup(const char *name, GError **error)
 
 const char *const *imp_device_names(void)
 {
-    static const char *const names[] = {"nRF51822", "nRF51822_xxAA", NULL};
+    static const char *const names[] = {"STM32F103CB", "STM32F103RB", "STM32F103TB",   "STM32F103VB",
+                                        "STM32F103xB", "nRF51822",    "nRF51822_xxAA", NULL};
     return names;
 }

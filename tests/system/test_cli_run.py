@@ -166,6 +166,46 @@ class Run(imptest.TestCase):
         status, result = self.run_json(board)
         self.assertEqual((status, result["numbers"][0]["text"]), (0, "W-00002"))
 
+    def stm32_recipe(self):
+        return self.write("stm32.yaml", RECIPE.replace("nRF51822", "STM32F103CB").replace("app.hex", "stm32.hex")
+                          .replace("0x00008000", "0x08008000"))
+
+    def test_stm32f103(self):
+        app = struct.pack("<II", 0x20002000, 0x08000041).ljust(0x40, b"\0") + b"\xfe\xe7" + self.random.randbytes(6001)
+        self.write("stm32.hex", intel_hex(app, 0x08000000))
+        recipe = self.stm32_recipe()
+        board = self.board("--fill", "random", "--seed", "7", chip="stm32f103cb")
+        uid = bytes.fromhex(board.control("uid"))[::-1].hex()
+        done = self.run_on(board, recipe=recipe)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        memory = bytearray(b"\xff" * (128 * 1024))
+        memory[:len(app)] = app
+        memory[SERIAL_AT:SERIAL_AT + 12] = b"W-00001".ljust(12, b"\0")
+        self.assertEqual(board.dump(), bytes(memory))
+        for text in ("STM32F103xB", "PASSED in ", "W-00001", uid):
+            self.assertIn(text, done.stdout)
+        status = board.status()
+        self.assertEqual((status["mass_erases"], status["pages_erased"], status["running"]), (1, 0, 1))
+
+    def test_stm32f103_failures(self):
+        """Never a pass: another chip, half the flash, read protection (option bytes other than the factory's)."""
+        self.write("stm32.hex", intel_hex(self.app, 0x08000000))
+        recipe = self.stm32_recipe()
+        locked = os.path.join(self.dir, "locked.bin")
+        with open(locked, "wb") as f:
+            f.write(b"\x00\xff")
+        rows = [(["--fault", "wrong-chip"], "E2101 wrong-chip", "attach"), (["--fault", "wrong-variant"], "F_SIZE", "attach"),
+                (["--load", locked + "@0x1FFFF800"], "E21", "program")]
+        for options, says, step in rows:
+            board = self.board(*options, "--fill", "random", chip="stm32f103cb")
+            done = self.run_on(board, recipe=recipe)
+            self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+            self.assertIn(f"FAILED in {step}", done.stdout, options)
+            self.assertIn(says, done.stdout, options)
+            self.assertNotIn("PASSED", done.stdout, options)
+            self.assertEqual(board.status()["words_programmed"], 0, options)
+            board.stop()
+
     def test_no_probe(self):
         board = self.board()
         board.stop()

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Debian's OpenOCD, which knows nothing of us, takes the virtual board for a real one: through a mocked USB probe it attaches,
-reads the chip's description, erases, writes, verifies and dumps; what it dumped is what it wrote, and what the board holds."""
+reads the chip's description, erases, writes, verifies and dumps, locks and unlocks; what it dumped is what it wrote, and what the board holds."""
 import os
 import random
 import subprocess
@@ -13,10 +13,10 @@ TIMEOUT_S = 240
 
 
 class OpenOcd(imptest.TestCase):
-    def run_openocd(self, board, *commands, khz=1000):
+    def run_openocd(self, board, *commands, khz=1000, target="nrf51"):
         args = [imptest.program("usb-proxy"), "--board", board.dap, "--", imptest.program("openocd"),
                 "-c", "adapter driver cmsis-dap", "-c", "cmsis_dap_backend usb_bulk", "-c", "transport select swd",
-                "-f", "target/nrf51.cfg", "-c", "gdb_port disabled; tcl_port disabled; telnet_port disabled",
+                "-f", f"target/{target}.cfg", "-c", "gdb_port disabled; tcl_port disabled; telnet_port disabled",
                 "-c", f"adapter speed {khz}"]
         for command in (*commands, "shutdown"):
             args += ["-c", command]
@@ -82,6 +82,69 @@ class OpenOcd(imptest.TestCase):
         self.assertEqual(lines[:5], ["pc (/32): 0x00000040", "pc (/32): 0x00000042", "r0 (/32): 0x00000001",
                                      "r0 (/32): 0x00000003", "pc (/32): 0x00000044"], out)
         self.assertGreater(int(lines[5].split()[-1], 16), 2)
+        board.stop()
+
+    def test_stm32f103_programs_verifies_and_dumps(self):
+        board = self.board("--seed", "54", "--fill", "random", chip="stm32f103cb")
+        before = board.dump()
+        folder = self.folder()
+        image, dump = os.path.join(folder, "image.bin"), os.path.join(folder, "dump.bin")
+        data = random.Random(SEED).randbytes(IMAGE_BYTES)
+        print(f"# seed {SEED}")
+        with open(image, "wb") as f:
+            f.write(data)
+        base = "0x08000000"
+        out = self.run_openocd(board, "init", "reset halt", "flash probe 0", "flash info 0", "dap info",
+                               f"flash write_image erase {image} {base}", f"verify_image {image} {base}",
+                               f"dump_image {dump} {base} {IMAGE_BYTES}", khz=4000, target="stm32f1x")
+        for text in ("SWD DPIDR 0x1ba01477", "Cortex-M3 r1p1 processor detected", "target has 6 breakpoints",
+                     "device id = 0x20036410", "flash size = 128 KiB", "STM32F10x (Medium Density)", "Cortex-M3 FPB",
+                     f"wrote {IMAGE_BYTES} bytes from file", f"verified {IMAGE_BYTES} bytes"):
+            self.assertIn(text, out)
+        with open(dump, "rb") as f:
+            self.assertEqual(f.read(), data)
+        after = board.dump()
+        self.assertEqual(after[:IMAGE_BYTES], data)
+        self.assertEqual(after[IMAGE_BYTES:], before[IMAGE_BYTES:], "what was not in the image is untouched")
+        status = board.status()
+        self.assertEqual(status["pages_erased"], IMAGE_BYTES // 1024)
+        self.assertEqual(status["words_programmed"], IMAGE_BYTES // 2)
+        board.stop()
+
+    def test_stm32f103_locks_and_unlocks(self):
+        """OpenOCD's own option byte code: locked, nothing can be read; unlocked, nothing is left."""
+        board = self.board("--seed", "55", "--fill", "random", chip="stm32f103cb")
+        out = self.run_openocd(board, "init", "reset halt", "echo A[mdw 0x08000100]", "stm32f1x lock 0", "reset halt",
+                               "if {[catch {mdw 0x08000100} why]} {echo refused} else {echo readable}",
+                               "stm32f1x options_read 0", target="stm32f1x")
+        self.assertIn("stm32x locked", out)
+        self.assertIn("read protection: on", out)
+        self.assertIn("refused", out)
+        self.assertNotEqual(board.dump(0x08000100, 4), b"\xff" * 4)
+        out = self.run_openocd(board, "init", "reset halt", "stm32f1x unlock 0", "reset halt", "echo B[mdw 0x08000100]",
+                               "stm32f1x options_read 0", target="stm32f1x")
+        self.assertIn("stm32x unlocked", out)
+        self.assertIn("read protection: off", out)
+        self.assertIn("0x08000100: ffffffff", out)
+        self.assertEqual(board.dump(), b"\xff" * (128 * 1024))
+        board.stop()
+
+    def test_stm32f103_runs_steps_and_breaks(self):
+        """A loop of Thumb-2 code: movw r0,#0x1234; l: add.w r0,r0,#1; b l. Two steps, then a breakpoint that is hit twice."""
+        board = self.board("--seed", "56", chip="stm32f103cb")
+        folder = self.folder()
+        image = os.path.join(folder, "loop.bin")
+        code = (0x20002000).to_bytes(4, "little") + (0x08000041).to_bytes(4, "little") + b"\xff" * 56
+        for half in (0xF241, 0x2034, 0xF100, 0x0001, 0xE7FC):
+            code += half.to_bytes(2, "little")
+        with open(image, "wb") as f:
+            f.write(code)
+        out = self.run_openocd(board, "init", "reset halt", f"flash write_image erase {image} 0x08000000", "reset halt",
+                               "echo [reg pc]", "step", "step", "echo [reg r0]", "bp 0x08000048 2 hw", "resume", "wait_halt 1000",
+                               "resume", "wait_halt 1000", "echo [reg r0]", "echo [reg pc]", target="stm32f1x")
+        lines = [line for line in out.splitlines() if line.startswith(("pc ", "r0 "))]
+        self.assertEqual(lines, ["pc (/32): 0x08000040", "r0 (/32): 0x00001235", "r0 (/32): 0x00001237",
+                                 "pc (/32): 0x08000048"], out)
         board.stop()
 
     def test_says_when_nothing_is_there(self):

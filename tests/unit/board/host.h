@@ -30,6 +30,7 @@ enum { OK = 1, WAIT = 2, FAULT = 4, NONE = 7 };
 
 #define RAM 0x20000000u
 
+ImpBoard *host_board_of(const char *chip, guint64 seed); /* blank */
 ImpBoard *host_board(guint64 seed); /* a blank nrf51822 */
 gsize host_packet(ImpBoard *b, const guint8 *req, gsize n, guint8 *resp); /* resp: 1024 bytes */
 /* One transfer; returns the acknowledge. */

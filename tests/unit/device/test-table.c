@@ -41,6 +41,23 @@ static void test_nrf51822(void)
     g_assert_cmpuint(bytes, ==, 1024);
 }
 
+static void test_stm32f103(void)
+{
+    g_autoptr(ImpDevice) device = imp_device_lookup("stm32f103rb", NULL);
+    g_assert_cmpstr(device->name, ==, "STM32F103xB");
+    g_assert_cmpstr(device->core, ==, "cortex-m3");
+    g_assert_cmpuint(device->n_algorithms, ==, 1);
+    g_assert_cmpuint(device->ram_bytes, ==, 20480);
+    g_assert_cmpuint(device->uid_bytes, ==, 12);
+    g_assert_true(imp_device_algorithm_at(device, 0x08000000, 128 * 1024) == device->algorithms[0]);
+    g_assert_null(imp_device_algorithm_at(device, 0x08020000, 1));
+    guint64 start;
+    guint32 bytes;
+    imp_algorithm_sector_at(device->algorithms[0], 0x0801FFFF, &start, &bytes);
+    g_assert_cmpuint(start, ==, 0x0801FC00);
+    g_assert_cmpuint(bytes, ==, 1024);
+}
+
 static void test_unknown(void)
 {
     g_autoptr(GError) error = NULL;
@@ -50,7 +67,9 @@ static void test_unknown(void)
     g_clear_error(&error);
     g_assert_null(imp_device_lookup("Z80", &error));
     g_assert_cmpstr(error->message, ==,
-                    "there is no device 'Z80'; this version knows nRF51822, nRF51822_xxAA");
+                    "there is no device 'Z80'; this version knows STM32F103CB, STM32F103RB, STM32F103TB, "
+                    "STM32F103VB, STM32F103xB, "
+                    "nRF51822, nRF51822_xxAA");
 }
 
 int main(int argc, char **argv)
@@ -58,6 +77,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/device/table/names", test_names);
     g_test_add_func("/device/table/nrf51822", test_nrf51822);
+    g_test_add_func("/device/table/stm32f103", test_stm32f103);
     g_test_add_func("/device/table/unknown", test_unknown);
     return g_test_run();
 }

@@ -1,0 +1,204 @@
+/* What every chip of the virtual board and the flash algorithms of its device keep together, driven by the engine on virtual time:
+ * what was asked for is in the chip, nothing else has changed, and a bit that will not program is never passed. */
+#include "base/error.h"
+#include "board_probe.h"
+#include "device/table.h"
+#include "target/flash.h"
+
+#include <string.h>
+
+#define SEED 20261122u
+
+typedef struct {
+    const char *chip, *device;
+} Row;
+
+static const Row rows[] = {
+    {"nrf51822", "nRF51822"}, {"stm32f103cb", "STM32F103CB"}, {"fastflash", "STM32F103CB"}};
+
+typedef struct {
+    ImpBoard *board;
+    BoardProbe *probe;
+    ImpDevice *device;
+    ImpTarget *target;
+    const ImpAlgorithm *algorithm; /* of the main flash */
+    guint32 base, size;
+    guint8 *before, *after; /* the whole flash */
+} Fixture;
+
+static void set_up(Fixture *f, const Row *row)
+{
+    const struct imp_board_options options = {.fill = IMP_BOARD_FILL_RANDOM};
+    g_autoptr(GError) error = NULL;
+    f->board = imp_board_new(row->chip, SEED, &options, NULL);
+    g_assert_nonnull(f->board);
+    f->probe = board_probe_new(f->board, 125000);
+    f->device = imp_device_lookup(row->device, &error);
+    g_assert_no_error(error);
+    imp_board_get_flash_range(f->board, &f->base, &f->size);
+    f->algorithm = imp_device_algorithm_at(f->device, f->base, f->size);
+    g_assert_nonnull(f->algorithm);
+    f->before = g_malloc(f->size);
+    f->after = g_malloc(f->size);
+    g_assert_true(imp_board_peek(f->board, f->base, f->before, f->size));
+    const ImpTargetOptions target = {.swd_hz = 4000000};
+    f->target = imp_target_attach(&f->probe->probe, &f->probe->clock, &target, &error);
+    g_assert_no_error(error);
+    gboolean good = imp_target_check(f->target, f->device, &error);
+    g_assert_no_error(error);
+    g_assert_true(good);
+}
+
+static void tear_down(Fixture *f)
+{
+    imp_target_detach(f->target);
+    imp_probe_close(&f->probe->probe);
+    imp_device_free(f->device);
+    imp_board_free(f->board);
+    g_free(f->before);
+    g_free(f->after);
+}
+
+/* Three pieces: the start; an odd piece that begins and ends within pages; the last bytes, half of them blank. */
+static void make_segments(const Fixture *f, ImpFlashSegment out[3])
+{
+    const struct {
+        guint32 offset, size;
+    } pieces[] = {{0, 5000}, {f->size / 2 + 6, 3000}, {f->size - 2048, 2048}};
+    g_autoptr(GRand) rand = g_rand_new_with_seed(SEED);
+    for (guint i = 0; i < G_N_ELEMENTS(pieces); i++) {
+        guint8 *bytes = g_malloc(pieces[i].size);
+        for (guint32 k = 0; k < pieces[i].size; k++)
+            bytes[k] = i == 2 && k < 1024 ? 0xFF : (guint8)g_rand_int(rand);
+        out[i] = (ImpFlashSegment){f->base + pieces[i].offset, g_bytes_new_take(bytes, pieces[i].size)};
+    }
+}
+
+static void free_segments(ImpFlashSegment segments[3])
+{
+    for (guint i = 0; i < 3; i++)
+        g_bytes_unref(segments[i].bytes);
+}
+
+/* before becomes what the flash must hold. */
+static void expect(Fixture *f, const ImpFlashSegment segments[3], ImpFlashErase erase)
+{
+    if (erase == IMP_FLASH_ERASE_ALL)
+        memset(f->before, 0xFF, f->size);
+    for (guint i = 0; i < 3; i++) {
+        gsize n_bytes;
+        const guint8 *bytes = g_bytes_get_data(segments[i].bytes, &n_bytes);
+        guint64 at = segments[i].address, sector;
+        guint32 sector_bytes;
+        for (; erase == IMP_FLASH_ERASE_USED && at < segments[i].address + n_bytes;
+             at = sector + sector_bytes) {
+            imp_algorithm_sector_at(f->algorithm, at, &sector, &sector_bytes);
+            memset(f->before + (sector - f->base), 0xFF, sector_bytes);
+        }
+        memcpy(f->before + (segments[i].address - f->base), bytes, n_bytes);
+    }
+}
+
+static gboolean run(Fixture *f, const ImpFlashJob *job, GError **error)
+{
+    ImpFlash *flash = imp_flash_open(f->target, f->device, error);
+    gboolean good = flash != NULL && imp_flash_run(flash, job, NULL, error);
+    imp_flash_close(flash);
+    return good;
+}
+
+static void programs(gconstpointer data)
+{
+    static const ImpFlashErase erases[] = {IMP_FLASH_ERASE_ALL, IMP_FLASH_ERASE_USED};
+    static const ImpFlashVerify verifies[] = {IMP_FLASH_VERIFY_CHECKSUM, IMP_FLASH_VERIFY_READ_BACK};
+    for (guint i = 0; i < G_N_ELEMENTS(erases); i++) {
+        Fixture f;
+        ImpFlashSegment segments[3];
+        g_autoptr(GError) error = NULL;
+        set_up(&f, data);
+        make_segments(&f, segments);
+        const ImpFlashJob job = {.erase = erases[i],
+                                 .program = TRUE,
+                                 .verify = verifies[i],
+                                 .segments = segments,
+                                 .n_segments = G_N_ELEMENTS(segments)};
+        gboolean good = run(&f, &job, &error);
+        g_assert_no_error(error);
+        g_assert_true(good);
+        expect(&f, segments, erases[i]);
+        g_assert_true(imp_board_peek(f.board, f.base, f.after, f.size));
+        g_assert_cmpmem(f.before, f.size, f.after, f.size);
+        struct imp_board_counters counters;
+        imp_board_get_counters(f.board, &counters);
+        g_assert_cmpuint(counters.mass_erases, ==, erases[i] == IMP_FLASH_ERASE_ALL ? 1 : 0);
+        g_assert_cmpuint(counters.waits, ==, 0); /* the engine keeps off while the flash is busy */
+        free_segments(segments);
+        tear_down(&f);
+    }
+}
+
+/* Without an erase: a chip that is not blank is found out, whatever its controller does about it. */
+static void never_passes_over_old_content(gconstpointer data)
+{
+    Fixture f;
+    ImpFlashSegment segments[3];
+    g_autoptr(GError) error = NULL;
+    set_up(&f, data);
+    make_segments(&f, segments);
+    const ImpFlashJob job = {.erase = IMP_FLASH_ERASE_NONE,
+                             .program = TRUE,
+                             .verify = IMP_FLASH_VERIFY_CHECKSUM,
+                             .segments = segments,
+                             .n_segments = G_N_ELEMENTS(segments)};
+    g_assert_false(run(&f, &job, &error));
+    g_assert_true(imp_error_code(error) == IMP_E_FLASH_MISMATCH ||
+                  imp_error_code(error) == IMP_E_ALGORITHM_FAILED);
+    free_segments(segments);
+    tear_down(&f);
+}
+
+static void finds_a_stuck_bit(gconstpointer data)
+{
+    static const ImpFlashVerify verifies[] = {IMP_FLASH_VERIFY_CHECKSUM, IMP_FLASH_VERIFY_READ_BACK};
+    for (guint i = 0; i < G_N_ELEMENTS(verifies); i++) {
+        Fixture f;
+        ImpFlashSegment segments[3];
+        g_autoptr(GError) error = NULL;
+        set_up(&f, data);
+        make_segments(&f, segments);
+        const guint8 *bytes = g_bytes_get_data(segments[1].bytes, NULL);
+        guint32 k = 1001, bit = 0;
+        while (bytes[k] == 0xFF)
+            k++;
+        while (bytes[k] >> bit & 1)
+            bit++;
+        g_assert_true(
+            imp_board_set_fault(f.board, IMP_BOARD_FAULT_STUCK_BIT, (guint32)segments[1].address + k, bit));
+        const ImpFlashJob job = {.erase = IMP_FLASH_ERASE_USED,
+                                 .program = TRUE,
+                                 .verify = verifies[i],
+                                 .segments = segments,
+                                 .n_segments = G_N_ELEMENTS(segments)};
+        g_assert_false(run(&f, &job, &error));
+        g_assert_error(error, IMP_ERROR, IMP_E_FLASH_MISMATCH);
+        free_segments(segments);
+        tear_down(&f);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *what;
+        GTestDataFunc run;
+    } battery[] = {{"programs", programs},
+                   {"old-content", never_passes_over_old_content},
+                   {"stuck-bit", finds_a_stuck_bit}};
+    g_test_init(&argc, &argv, NULL);
+    for (guint r = 0; r < G_N_ELEMENTS(rows); r++)
+        for (guint i = 0; i < G_N_ELEMENTS(battery); i++) {
+            g_autofree char *path = g_strdup_printf("/contract/flash/%s/%s", rows[r].chip, battery[i].what);
+            g_test_add_data_func(path, &rows[r], battery[i].run);
+        }
+    return g_test_run();
+}
