@@ -5,13 +5,7 @@
 
 /* ---- pools ---- */
 
-/* ref, account, id, definition, next, then how many numbers are free, held, used and spent. */
-#define POOL_COLUMNS                                                                                         \
-    "p.ref, p.account, p.id, p.definition, p.next, "                                                         \
-    "(SELECT count(*) FROM number n WHERE n.pool = p.ref AND n.state = 1), "                                 \
-    "(SELECT count(*) FROM number n WHERE n.pool = p.ref AND n.state = 2), "                                 \
-    "(SELECT count(*) FROM number n WHERE n.pool = p.ref AND n.state = 3), "                                 \
-    "(SELECT count(*) FROM number n WHERE n.pool = p.ref AND n.state = 4)"
+#define POOL_COLUMNS "p.ref, p.account, p.id, p.definition, p.next, p.free, p.held, p.used, p.spent"
 
 static void read_pool(ImpLedger *ledger, const ImpRow *row, ImpLedgerPoolStatus *out)
 {

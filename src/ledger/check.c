@@ -76,6 +76,11 @@ static void check_rows(Check *check)
          "SELECT n.number FROM number n LEFT JOIN launch l ON l.id = n.launch AND l.station = n.station "
          "WHERE "
          "n.state = 4 AND (l.state IS NULL OR l.state = 2 OR (l.state = 1 AND l.settled = 0))"},
+        {"a pool's counts differ from its numbers",
+         "SELECT p.id FROM pool p LEFT JOIN (SELECT pool, sum(state = 1) AS free, sum(state = 2) AS held, "
+         "sum(state = 3) AS used, sum(state = 4) AS spent FROM number GROUP BY pool) n ON n.pool = p.ref "
+         "WHERE p.free <> coalesce(n.free, 0) OR p.held <> coalesce(n.held, 0) OR "
+         "p.used <> coalesce(n.used, 0) OR p.spent <> coalesce(n.spent, 0)"},
         {"a free number belongs to a launch",
          "SELECT number FROM number WHERE (state = 1) <> (launch IS NULL) OR state NOT BETWEEN 1 AND 4"},
         {"a number was given that the pool has yet to give",

@@ -63,6 +63,16 @@ static gint64 after(const ImpPool *pool, guint64 number)
     return pool->last - number >= pool->step ? (gint64)(number + pool->step) : -1;
 }
 
+/* Counts a number that goes from one state to another; from 0: it is new. */
+static void count(ImpLedger *ledger, gint64 ref, int from, int to)
+{
+    imp_sql_run(&ledger->sql,
+                "UPDATE pool SET free = free - (?1 = 1) + (?2 = 1), held = held - (?1 = 2) + (?2 = 2), "
+                "used = used - (?1 = 3) + (?2 = 3), spent = spent - (?1 = 4) + (?2 = 4) WHERE ref = ?3",
+                "iii", (gint64)from, (gint64)to, ref);
+    G_STATIC_ASSERT(CORE_FREE == 1 && CORE_TAKEN == 2 && CORE_USED == 3 && CORE_SPENT == 4);
+}
+
 /* ---- taking ---- */
 
 typedef struct {
@@ -79,10 +89,12 @@ static gboolean choose(ImpLedger *ledger, Choice *choice)
     if (choice->pool == NULL)
         return FALSE;
     g_auto(ImpRow) row = {0};
-    choice->again = imp_sql_find(&ledger->sql, &row,
-                                 "SELECT number FROM number WHERE pool = ?1 AND state = " SQL_FREE
-                                 " ORDER BY number LIMIT 1",
-                                 "i", choice->ref);
+    /* The planner would rather walk over all numbers of the pool. */
+    choice->again =
+        imp_sql_find(&ledger->sql, &row,
+                     "SELECT number FROM number INDEXED BY number_free WHERE pool = ?1 AND state = " SQL_FREE
+                     " ORDER BY number LIMIT 1",
+                     "i", choice->ref);
     if (!choice->again &&
         (!imp_sql_find(&ledger->sql, &row, "SELECT next FROM pool WHERE ref = ?1", "i", choice->ref) ||
          imp_row_is_null(&row, 0)))
@@ -97,13 +109,15 @@ static void take(ImpLedger *ledger, const Choice *choice, gint64 station_ref, co
         imp_sql_run(&ledger->sql,
                     "UPDATE number SET state = ?1, station = ?2, launch = ?3 WHERE pool = ?4 AND number = ?5",
                     "iidii", (gint64)CORE_TAKEN, station_ref, launch, choice->ref, choice->number);
+        count(ledger, choice->ref, CORE_FREE, CORE_TAKEN);
         return;
     }
     imp_sql_run(&ledger->sql,
                 "INSERT INTO number (pool, number, state, station, launch) VALUES (?1, ?2, ?3, ?4, ?5)",
                 "iiiid", choice->ref, choice->number, (gint64)CORE_TAKEN, station_ref, launch);
     gint64 next = after(choice->pool, (guint64)choice->number);
-    imp_sql_run(&ledger->sql, "UPDATE pool SET next = ?1 WHERE ref = ?2", "ni", next >= 0, next, choice->ref);
+    imp_sql_run(&ledger->sql, "UPDATE pool SET next = ?1, held = held + 1 WHERE ref = ?2", "ni", next >= 0,
+                next, choice->ref);
 }
 
 int core_numbers_take(ImpLedger *ledger, const ImpId *image, gint64 station_ref, const ImpId *launch,
@@ -129,26 +143,36 @@ int core_numbers_take(ImpLedger *ledger, const ImpId *image, gint64 station_ref,
 
 /* ---- giving back ---- */
 
+/* The state of a number, if it is this launch's; else 0: whose number it no longer is does not touch it. */
+static int state_of(ImpLedger *ledger, gint64 ref, gint64 number, gint64 station_ref, const ImpId *launch)
+{
+    return (int)imp_sql_value(&ledger->sql,
+                              "SELECT state FROM number WHERE pool = ?1 AND number = ?2 AND launch = ?3 "
+                              "AND station = ?4",
+                              "iidi", ref, number, launch, station_ref);
+}
+
 void core_numbers_set(ImpLedger *ledger, const char *account, gint64 station_ref, const ImpId *launch,
                       const ImpNumber *numbers, guint32 n_numbers, int state)
 {
     for (guint32 i = 0; i < n_numbers; i++) {
-        gint64 ref = core_pool_ref(ledger, account, numbers[i].pool);
+        gint64 ref = core_pool_ref(ledger, account, numbers[i].pool), number = (gint64)numbers[i].number;
         const ImpPool *pool = core_pool(ledger, ref);
         if (pool == NULL)
             continue; /* a fault, or a report after a restore: no such pool here */
         int becomes = state == CORE_FREE && !pool->reuse ? CORE_SPENT : state;
-        /* Whose number it no longer is does not touch it. */
+        int was = state_of(ledger, ref, number, station_ref, launch);
+        if (was == 0 || was == becomes)
+            continue;
         if (becomes == CORE_FREE)
             imp_sql_run(&ledger->sql,
                         "UPDATE number SET state = " SQL_FREE ", station = NULL, launch = NULL "
-                        "WHERE pool = ?1 AND number = ?2 AND launch = ?3 AND station = ?4",
-                        "iidi", ref, (gint64)numbers[i].number, launch, station_ref);
+                        "WHERE pool = ?1 AND number = ?2",
+                        "ii", ref, number);
         else
-            imp_sql_run(&ledger->sql,
-                        "UPDATE number SET state = ?1 "
-                        "WHERE pool = ?2 AND number = ?3 AND launch = ?4 AND station = ?5",
-                        "iiidi", (gint64)becomes, ref, (gint64)numbers[i].number, launch, station_ref);
+            imp_sql_run(&ledger->sql, "UPDATE number SET state = ?1 WHERE pool = ?2 AND number = ?3", "iii",
+                        (gint64)becomes, ref, number);
+        count(ledger, ref, was, becomes);
     }
 }
 
@@ -156,16 +180,15 @@ void core_numbers_set(ImpLedger *ledger, const char *account, gint64 station_ref
 static gboolean claim(ImpLedger *ledger, gint64 ref, gint64 number, gint64 station_ref, const ImpId *launch,
                       int state)
 {
-    g_auto(ImpRow) row = {0};
-    if (imp_sql_find(&ledger->sql, &row, "SELECT state FROM number WHERE pool = ?1 AND number = ?2", "ii",
-                     ref, number) &&
-        imp_row_i64(&row, 0) != CORE_FREE)
+    int was = (int)imp_sql_value(&ledger->sql, "SELECT state FROM number WHERE pool = ?1 AND number = ?2",
+                                 "ii", ref, number);
+    if (was != 0 && was != CORE_FREE)
         return FALSE;
-    imp_sql_done(&row);
     imp_sql_run(&ledger->sql,
                 "INSERT OR REPLACE INTO number (pool, number, state, station, launch) "
                 "VALUES (?1, ?2, ?3, ?4, ?5)",
                 "iiiid", ref, number, (gint64)state, station_ref, launch);
+    count(ledger, ref, was, state);
     return TRUE;
 }
 

@@ -208,16 +208,25 @@ static GArray *log_rows(ImpLedger *ledger, const char *text, const ImpLedgerLogQ
     return imp_sql_take(&ledger->sql, error) ? g_steal_pointer(&entries) : NULL;
 }
 
-/* A text for each filter that has an index: with "?6 IS NULL OR image = ?6" the planner could use none. Every argument is
- * named in each, so that the same ones are bound. */
-#define LOG_FROM "SELECT " CORE_RECORD_COLUMNS " FROM record r JOIN station s ON s.ref = r.station WHERE "
-#define LOG_REST                                                                                             \
-    "AND (?4 = 0 OR r.result = ?4) AND (?6 IS NULL OR r.image = ?6) "                                        \
-    "AND (?7 IS NULL OR s.id = ?7) AND (?8 IS NULL OR r.launch = ?8) "                                       \
-    "AND r.received_us >= ?2 AND r.received_us < ?3 "
-#define LOG_UP      "AND r.rec > ?1 ORDER BY r.rec LIMIT ?5"
-#define LOG_DOWN    "AND r.rec < ?1 ORDER BY r.rec DESC LIMIT ?5"
-#define LOG_STATION "r.station = (SELECT ref FROM station WHERE id = ?7) "
+/* A text for each filter that has an index: with "?6 IS NULL OR image = ?6" alone the planner could use none, and with
+ * +received_us it does not take that index and sort. Each text names every argument, so that the same ones are bound. */
+#define LOG_TEXT(filter, received, order)                                                                    \
+    "SELECT " CORE_RECORD_COLUMNS " FROM record r JOIN station s ON s.ref = r.station WHERE " filter         \
+    " AND (?4 = 0 OR r.result = ?4) AND (?6 IS NULL OR r.image = ?6) AND (?7 IS NULL OR s.id = ?7) "         \
+    "AND (?8 IS NULL OR r.launch = ?8) AND " received " >= ?2 AND " received " < ?3 AND " order " LIMIT ?5"
+#define LOG_UP   "r.rec > ?1 ORDER BY r.rec"
+#define LOG_DOWN "r.rec < ?1 ORDER BY r.rec DESC"
+#define LOG_TEXTS(filter, received)                                                                          \
+    {                                                                                                        \
+        LOG_TEXT(filter, received, LOG_UP), LOG_TEXT(filter, received, LOG_DOWN)                             \
+    }
+
+static const char *const log_of_launch[] = LOG_TEXTS("r.launch = ?8", "+r.received_us");
+static const char *const log_of_image[] = LOG_TEXTS("r.image = ?6", "+r.received_us");
+static const char *const log_of_station[] =
+    LOG_TEXTS("r.station = (SELECT ref FROM station WHERE id = ?7)", "+r.received_us");
+static const char *const log_of_time[] = LOG_TEXTS("1", "r.received_us");
+static const char *const log_of_all[] = LOG_TEXTS("1", "+r.received_us");
 
 GArray *imp_ledger_log(ImpLedger *ledger, const ImpLedgerLogQuery *query, GError **error)
 {
@@ -226,21 +235,14 @@ GArray *imp_ledger_log(ImpLedger *ledger, const ImpLedgerLogQuery *query, GError
                       IMP_LEDGER_LIST_MAX);
         return NULL;
     }
-    gboolean down = query->newest_first;
+    const char *const *texts = log_of_all;
     if (query->has_launch)
-        return log_rows(ledger,
-                        down ? LOG_FROM "r.launch = ?8 " LOG_REST LOG_DOWN
-                             : LOG_FROM "r.launch = ?8 " LOG_REST LOG_UP,
-                        query, error);
-    if (query->has_image)
-        return log_rows(ledger,
-                        down ? LOG_FROM "r.image = ?6 " LOG_REST LOG_DOWN
-                             : LOG_FROM "r.image = ?6 " LOG_REST LOG_UP,
-                        query, error);
-    if (query->has_station)
-        return log_rows(ledger,
-                        down ? LOG_FROM LOG_STATION LOG_REST LOG_DOWN : LOG_FROM LOG_STATION LOG_REST LOG_UP,
-                        query, error);
-    return log_rows(ledger, down ? LOG_FROM "1 " LOG_REST LOG_DOWN : LOG_FROM "1 " LOG_REST LOG_UP, query,
-                    error);
+        texts = log_of_launch;
+    else if (query->has_image)
+        texts = log_of_image;
+    else if (query->has_station)
+        texts = log_of_station;
+    else if (query->from_us != 0 || query->to_us != 0)
+        texts = log_of_time;
+    return log_rows(ledger, texts[query->newest_first ? 1 : 0], query, error);
 }

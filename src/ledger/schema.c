@@ -58,6 +58,10 @@ static const char version_1[] =
     "  id TEXT NOT NULL,"
     "  definition TEXT NOT NULL,"
     "  next INTEGER," /* NULL = all have been given */
+    "  free INTEGER NOT NULL DEFAULT 0," /* numbers that were given, by state */
+    "  held INTEGER NOT NULL DEFAULT 0,"
+    "  used INTEGER NOT NULL DEFAULT 0,"
+    "  spent INTEGER NOT NULL DEFAULT 0,"
     "  UNIQUE (account, id)"
     ");"
     "CREATE TABLE image_pool ("

@@ -526,6 +526,7 @@ static void test_check_finds(void)
         "address, expected, found, uid, numbers, reads, link_waits, link_faults, link_errors, link_retries "
         "FROM record WHERE rec = 1",
         "UPDATE pool SET next = 2",
+        "UPDATE pool SET used = used - 1",
         "UPDATE launch SET state = 4",
         "UPDATE launch SET seq = 1",
         "UPDATE launch SET seq = 50 WHERE seq = 2",

@@ -2,6 +2,7 @@
 #include "fixture.h"
 
 #include <pthread.h>
+#include <sqlite3.h>
 #include <string.h>
 
 /* ---- four ports race for the last units, again and again ---- */
@@ -286,6 +287,93 @@ static void test_put_back(void)
     folder_remove(p.folder);
 }
 
+/* ---- nothing that happens for each unit grows with their number ---- */
+
+/* Steps of SQLite's machine since the last call. */
+static guint64 steps_of(ImpLedger *ledger)
+{
+    guint64 steps = 0;
+    sqlite3 *db = imp_ledger_database(ledger);
+    for (sqlite3_stmt *at = sqlite3_next_stmt(db, NULL); at != NULL; at = sqlite3_next_stmt(db, at))
+        steps += (guint64)sqlite3_stmt_status(at, SQLITE_STMTSTATUS_VM_STEP, TRUE);
+    return steps;
+}
+
+/* A unit from hello to record, with everything that may be asked on the way. */
+static guint64 unit_steps(World *world, ImpLedger *cloud, guint64 start_number, guint32 launch)
+{
+    (void)steps_of(cloud);
+    imp_sync_response_free(say_hello(cloud, 7, start_number, launch, launch));
+    ImpWant want = want_of(launch, 1, launch);
+    ImpAnswer granted = say_want(cloud, 7, start_number, &want);
+    g_assert_cmpint(granted.kind, ==, IMP_ANSWER_GRANTED);
+    (void)say_want(cloud, 7, start_number, &want);
+    (void)say_refresh(cloud, 7, start_number, launch, launch);
+    ImpReport report = report_of(launch, 1, launch % 5 ? IMP_RESULT_PASSED : IMP_RESULT_RETURNED);
+    report.start_number = start_number;
+    report.seq = launch;
+    report.n_uid = 4;
+    memcpy(report.uid, &launch, 4);
+    report.n_numbers = 1;
+    report.numbers[0] = granted.numbers[0];
+    (void)say_report(cloud, 7, start_number, &report);
+    (void)say_report(cloud, 7, start_number, &report);
+    return steps_of(cloud);
+}
+
+static void test_no_scans(void)
+{
+    World world;
+    world_init(&world, 1);
+    ImpLedger *cloud = ledger_open(&world, ":memory:", IMP_LEDGER_CLOUD, IMP_LEDGER_FORGETFUL);
+    image_must_add(cloud, &(ImageRow){.id = 1, .units = -1, .pool = POOL_DECIMAL("sn", 1, 99999, "true")});
+    station_add(cloud, 7, "");
+    guint64 early = 0, late = 0;
+    for (guint32 i = 1; i <= 3000; i++) {
+        guint64 steps = unit_steps(&world, cloud, i, i);
+        if (i > 10 && i <= 20)
+            early += steps;
+        if (i > 2990)
+            late += steps;
+    }
+    g_test_message("steps of ten units: %" G_GUINT64_FORMAT " early, %" G_GUINT64_FORMAT " late", early,
+                   late);
+    g_assert_cmpuint(late, <, early + early / 4);
+    imp_ledger_close(cloud);
+}
+
+static void test_no_scans_journal(void)
+{
+    World world;
+    ImpLife life;
+    g_autoptr(GError) error = NULL;
+    world_init(&world, 1);
+    ImpLedger *station = ledger_open(&world, ":memory:", IMP_LEDGER_STATION, IMP_LEDGER_FORGETFUL);
+    g_assert_true(imp_journal_start(station, &life, &error));
+    guint64 early = 0, late = 0;
+    for (guint32 i = 1; i <= 3000; i++) {
+        (void)steps_of(station);
+        ImpWant want = want_of(i, 5, i);
+        ImpAnswer granted = granted_of(&want, i);
+        g_assert_true(imp_journal_begun(station, &want, &granted, &error));
+        g_assert_true(imp_journal_writing(station, &want.launch, &error));
+        ImpReport report = report_of(i, 0, IMP_RESULT_PASSED);
+        g_assert_true(imp_journal_ended(station, &report, &error));
+        g_autoptr(GArray) reports = imp_journal_unreported(station, 10, &error);
+        g_assert_cmpuint(reports->len, ==, 1);
+        g_assert_true(imp_journal_confirmed(station, &want.launch, 1, &error));
+        guint64 steps = steps_of(station);
+        if (i > 10 && i <= 20)
+            early += steps;
+        if (i > 2990)
+            late += steps;
+    }
+    g_test_message("steps of ten units: %" G_GUINT64_FORMAT " early, %" G_GUINT64_FORMAT " late", early,
+                   late);
+    g_assert_cmpuint(late, <, early + early / 4);
+    imp_ledger_close(station);
+}
+
 /* ---- what simpler protocols get wrong ----
  *
  * Each of these is a story in which the simpler idea breaks a rule. */
@@ -509,6 +597,8 @@ int main(int argc, char **argv)
     g_test_add_func("/ledger/race/job", test_race_job);
     g_test_add_func("/ledger/race/sap", test_race_sap);
     g_test_add_func("/ledger/put-back", test_put_back);
+    g_test_add_func("/ledger/no-scans/cloud", test_no_scans);
+    g_test_add_func("/ledger/no-scans/journal", test_no_scans_journal);
     g_test_add_func("/ledger/variants/no-expiry", test_no_expiry);
     g_test_add_func("/ledger/variants/give-back", test_give_back);
     g_test_add_func("/ledger/variants/repeated-request", test_repeated_request);

@@ -311,25 +311,122 @@ static void test_round_trip(void)
     }
 }
 
-/* The greatest request fits the message limit only as far as the limit says so; it is refused, not cut. */
+static void worst_text(char *out, gsize size)
+{
+    memset(out, '"', size - 1); /* two bytes on the wire */
+}
+
+static void worst_number(ImpNumber *number)
+{
+    worst_text(number->pool, sizeof number->pool);
+    worst_text(number->text, sizeof number->text);
+    number->number = G_MAXINT64;
+    number->n_bytes = sizeof number->bytes;
+}
+
+static void worst_report(ImpReport *report)
+{
+    memset(report, 0xff, offsetof(ImpReport, result));
+    report->result = IMP_RESULT_RETURNED;
+    report->seq = report->start_number = G_MAXINT64;
+    report->began_real_us = G_MININT64;
+    worst_text(report->port, sizeof report->port);
+    worst_text(report->order, sizeof report->order);
+    worst_text(report->person, sizeof report->person);
+    worst_text(report->detail.step, sizeof report->detail.step);
+    report->detail.expected_bytes = report->detail.found_bytes = IMP_ERROR_BYTES_MAX;
+    report->detail.has_address = TRUE;
+    report->detail.address = G_MAXINT64;
+    report->n_uid = sizeof report->uid;
+    report->n_numbers = IMP_WIRE_NUMBERS_MAX;
+    for (int i = 0; i < IMP_WIRE_NUMBERS_MAX; i++)
+        worst_number(&report->numbers[i]);
+    report->n_reads = IMP_WIRE_READS_MAX;
+    for (int i = 0; i < IMP_WIRE_READS_MAX; i++) {
+        worst_text(report->reads[i].name, sizeof report->reads[i].name);
+        report->reads[i].n_bytes = sizeof report->reads[i].bytes;
+    }
+    report->code = G_MAXINT;
+    report->duration_ms = report->link_waits = report->link_faults = G_MAXUINT32;
+    report->link_errors = report->link_retries = G_MAXUINT32;
+}
+
+/* As many of the longest reports as are promised to fit, and as many wants as there may be beside them. */
 static void test_largest(void)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(ImpSyncRequest) request = g_new0(ImpSyncRequest, 1);
     request->protocol = IMP_WIRE_PROTOCOL;
     request->start_number = 1;
-    request->n_wants = IMP_WIRE_SYNC_ITEMS_MAX;
+    request->n_reports = IMP_WIRE_SYNC_REPORTS_MAX;
+    request->reports = g_new0(ImpReport, request->n_reports);
+    for (guint32 i = 0; i < request->n_reports; i++)
+        worst_report(&request->reports[i]);
+    request->n_wants = IMP_WIRE_SYNC_ITEMS_MAX - IMP_WIRE_SYNC_REPORTS_MAX;
     request->wants = g_new0(ImpWant, request->n_wants);
     for (guint32 i = 0; i < request->n_wants; i++) {
-        memset(&request->wants[i].launch, 1, sizeof(ImpId));
-        memset(&request->wants[i].image, 2, sizeof(ImpId));
-        memset(request->wants[i].order, 'x', sizeof request->wants[i].order - 1);
+        ImpWant *want = &request->wants[i];
+        memset(&want->launch, 1, sizeof(ImpId));
+        memset(&want->image, 2, sizeof(ImpId));
+        want->ask = G_MAXINT64;
+        worst_text(want->port, sizeof want->port);
+        worst_text(want->order, sizeof want->order);
+        worst_text(want->person, sizeof want->person);
     }
     g_autofree char *text = imp_sync_request_encode(request, &error);
     g_assert_no_error(error);
+    g_test_message("%" G_GSIZE_FORMAT " bytes", strlen(text));
     g_autoptr(ImpSyncRequest) back = imp_sync_request_decode(text, strlen(text), &error);
     g_assert_no_error(error);
     same_request(request, back);
+}
+
+/* What is longer is refused, not cut. */
+static void test_too_large(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(ImpSyncRequest) request = g_new0(ImpSyncRequest, 1);
+    request->protocol = IMP_WIRE_PROTOCOL;
+    request->start_number = 1;
+    request->n_reports = IMP_WIRE_SYNC_ITEMS_MAX;
+    request->reports = g_new0(ImpReport, request->n_reports);
+    for (guint32 i = 0; i < request->n_reports; i++)
+        worst_report(&request->reports[i]);
+    g_assert_null(imp_sync_request_encode(request, &error));
+    g_assert_error(error, IMP_ERROR, IMP_E_LIMIT);
+}
+
+/* The longest answers to as many wants as may be asked, with numbers as pools can format them. */
+static void test_largest_response(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(ImpSyncResponse) response = g_new0(ImpSyncResponse, 1);
+    response->protocol = IMP_WIRE_PROTOCOL;
+    memset(&response->epoch, 1, sizeof(ImpId));
+    response->real_us = G_MININT64;
+    response->welcome = IMP_WELCOME_YES;
+    response->has_open = TRUE;
+    response->n_open = IMP_WIRE_OPEN_MAX;
+    response->open = g_new0(ImpId, response->n_open);
+    response->n_answers = IMP_WIRE_SYNC_ITEMS_MAX;
+    response->answers = g_new0(ImpAnswer, response->n_answers);
+    for (guint32 i = 0; i < response->n_answers; i++) {
+        ImpAnswer *answer = &response->answers[i];
+        answer->kind = IMP_ANSWER_GRANTED;
+        memset(&answer->launch, 0xff, sizeof(ImpId));
+        answer->ask = answer->units = answer->passed = answer->unknown = G_MAXINT64;
+        answer->open = answer->failures = G_MAXINT64;
+        answer->has_units = TRUE;
+        answer->n_numbers = IMP_WIRE_NUMBERS_MAX;
+        for (int k = 0; k < IMP_WIRE_NUMBERS_MAX; k++) {
+            worst_number(&answer->numbers[k]);
+            memset(answer->numbers[k].pool, 'p', sizeof answer->numbers[k].pool - 1);
+            answer->numbers[k].text[IMP_WIRE_NUMBER_BYTES_MAX] = '\0';
+        }
+    }
+    g_autofree char *text = imp_sync_response_encode(response, &error);
+    g_assert_no_error(error);
+    g_test_message("%" G_GSIZE_FORMAT " bytes", strlen(text));
 }
 
 typedef struct {
@@ -551,6 +648,8 @@ int main(int argc, char **argv)
     g_test_add_func("/wire/codec/smallest", test_smallest);
     g_test_add_func("/wire/codec/round-trip", test_round_trip);
     g_test_add_func("/wire/codec/largest", test_largest);
+    g_test_add_func("/wire/codec/too-large", test_too_large);
+    g_test_add_func("/wire/codec/largest-response", test_largest_response);
     g_test_add_func("/wire/codec/too-many", test_too_many);
     g_test_add_func("/wire/codec/too-long", test_too_long);
     g_test_add_func("/wire/codec/encode-refuses", test_encode_refuses);
