@@ -185,6 +185,34 @@ static void test_restart(void)
     world_free(w);
 }
 
+/* A copy of a request that was refused arrives once more and is granted: nobody here waits for it, so the list of open
+ * launches ends it. */
+static void test_open_list(void)
+{
+    World *w = world_new(8, 1);
+    world_run(w, 3 * SECOND);
+    g_autofree Started *first = world_start(w);
+    world_run(w, SECOND);
+    g_autofree Started *second = world_start(w);
+    world_run(w, SECOND);
+    g_assert_cmpint(second->code, ==, IMP_E_COUNT_IN_WORK);
+    g_autoptr(GBytes) kept = g_bytes_ref(w->last_request);
+    world_end(w, first, FALSE, FALSE);
+    world_run(w, SECOND);
+    g_assert_cmpuint(world_counts(w).open, ==, 0);
+    g_bytes_unref(w->last_request);
+    w->last_request = g_bytes_ref(kept);
+    world_repeat_request(w);
+    world_run(w, SECOND);
+    g_assert_cmpuint(world_counts(w).open, ==, 1);
+    world_run(w, 3 * IMP_CLOUD_IDLE_US);
+    g_assert_cmpuint(world_counts(w).open, ==, 0);
+    g_assert_cmpuint(world_counts(w).lost, ==, 1);
+    no_alarms(w);
+    world_check(w);
+    world_free(w);
+}
+
 /* ---- freshness ----------------------------------------------------------------------------------------------------- */
 
 /* The clocks move between request and answer; when may the unit begin at once, when only after a refresh? */
@@ -349,6 +377,62 @@ static void test_stale(void)
     world_free(w);
 }
 
+/* ---- the owner's pause and answers that are about to be too old ----------------------------------------------------- */
+
+static guint32 first_seed(void)
+{
+    const char *text = g_getenv("IMPRINT_SEED");
+    return text != NULL ? (guint32)g_ascii_strtoull(text, NULL, 10) : g_random_int();
+}
+
+/* The cloud has granted, the owner pauses, and the grant and everything after it comes late, twice or never. */
+static gboolean race(World *w)
+{
+    Started *s = world_start(w);
+    gint64 limit = w->boot_us + SECOND;
+    while (!s->decided && world_counts(w).open == 0 && world_run_one(w, limit))
+        ;
+    gboolean held_back = !s->decided && world_counts(w).open == 1;
+    if (held_back) {
+        w->lose = 0.4;
+        w->twice = 0.5;
+        world_set_paused(w, TRUE);
+        gint64 paused_us = w->boot_us;
+        while (world_run_one(w, paused_us + 20 * SECOND))
+            ;
+        g_assert_true(s->decided);
+        if (s->begun)
+            g_assert_cmpint(s->decided_us, <=, paused_us + IMP_LEDGER_USABLE_US);
+        world_set_paused(w, FALSE);
+        w->lose = w->twice = 0;
+    }
+    world_run(w, 10 * SECOND);
+    if (s->begun)
+        world_end(w, s, FALSE, FALSE);
+    gboolean begun = s->begun;
+    g_free(s);
+    world_run(w, 60 * SECOND);
+    g_assert_cmpuint(world_counts(w).open, ==, 0);
+    return held_back && begun;
+}
+
+static void test_pause_race(void)
+{
+    guint32 seed = first_seed();
+    g_test_message("IMPRINT_SEED=%u", seed);
+    World *w = world_new(seed, 10);
+    world_run(w, 3 * SECOND);
+    guint n_begun = 0;
+    for (guint i = 0; i < 400; i++) {
+        w->answer_delay_us = g_rand_int_range(w->rand, 3000, 6000) * 1000;
+        n_begun += race(w);
+    }
+    g_assert_cmpuint(n_begun, >, 20); /* the permits that came in time, or this test sees nothing */
+    no_alarms(w);
+    world_check(w);
+    world_free(w);
+}
+
 /* ---- everything at once -------------------------------------------------------------------------------------------- */
 
 typedef struct {
@@ -499,9 +583,11 @@ static void one_run(guint32 seed)
 /* IMPRINT_SEED runs one seed, IMPRINT_RUNS that many. */
 static void test_random(void)
 {
-    const char *seed_text = g_getenv("IMPRINT_SEED"), *runs_text = g_getenv("IMPRINT_RUNS");
-    guint32 first = seed_text != NULL ? (guint32)g_ascii_strtoull(seed_text, NULL, 10) : g_random_int();
-    guint64 runs = runs_text != NULL ? g_ascii_strtoull(runs_text, NULL, 10) : seed_text != NULL ? 1 : 60;
+    const char *runs_text = g_getenv("IMPRINT_RUNS");
+    guint32 first = first_seed();
+    guint64 runs = runs_text != NULL                  ? g_ascii_strtoull(runs_text, NULL, 10)
+                   : g_getenv("IMPRINT_SEED") != NULL ? 1
+                                                      : 60;
     for (guint64 i = 0; i < runs; i++) {
         guint32 seed = first + (guint32)i;
         g_test_message("IMPRINT_SEED=%u", seed);
@@ -519,12 +605,14 @@ int main(int argc, char **argv)
     g_test_add_func("/station/authority/answer-lost", test_answer_lost);
     g_test_add_func("/station/authority/report-later", test_report_later);
     g_test_add_func("/station/authority/restart", test_restart);
+    g_test_add_func("/station/authority/open-list", test_open_list);
     g_test_add_func("/station/authority/freshness", test_freshness);
     g_test_add_func("/station/authority/never-fresh", test_never_fresh);
     g_test_add_func("/station/authority/repeated-answer", test_repeated_answer);
     g_test_add_func("/station/authority/withdrawn", test_withdrawn);
     g_test_add_func("/station/authority/blocked", test_blocked);
     g_test_add_func("/station/authority/stale", test_stale);
+    g_test_add_func("/station/authority/pause-race", test_pause_race);
     g_test_add_func("/station/authority/random", test_random);
     return g_test_run();
 }

@@ -51,9 +51,8 @@ static void sim_fill(void *self, void *buf, gsize n)
 
 static void launch_flight(World *w, gboolean answer, guint64 ticket, GBytes *bytes, gint64 delay_us)
 {
-    static guint64 order;
     Flight flight = {.at_us = w->boot_us + delay_us,
-                     .order = order++,
+                     .order = w->next_order++,
                      .answer = answer,
                      .life = w->life.start_number,
                      .ticket = ticket,
@@ -69,7 +68,7 @@ static void fly(World *w, gboolean answer, guint64 ticket, GBytes *bytes)
         if (w->down || g_rand_double(w->rand) < w->lose)
             continue;
         if (g_rand_double(w->rand) < w->late)
-            delay += (gint64)(g_rand_double(w->rand) * 9 * G_USEC_PER_SEC);
+            delay += g_rand_int_range(w->rand, (gint32)w->late_min_us, (gint32)w->late_max_us);
         launch_flight(w, answer, ticket, bytes, delay + (answer ? w->answer_delay_us : 0));
     }
 }
@@ -83,6 +82,8 @@ static void on_send(gpointer self, guint64 ticket, GBytes *request)
     ImpSyncRequest *decoded = imp_sync_request_decode(text, n, &error);
     g_assert_no_error(error);
     g_ptr_array_add(w->requests, decoded);
+    g_clear_pointer(&w->last_request, g_bytes_unref);
+    w->last_request = g_bytes_ref(request);
     fly(w, FALSE, ticket, request);
 }
 
@@ -126,6 +127,7 @@ World *world_new(guint32 seed, guint64 units)
     w->clock = (ImpClock){sim_boot, sim_real, sim_synchronised, sim_sleep, w};
     w->random = (ImpRandom){sim_fill, w};
     w->rand = g_rand_new_with_seed(seed);
+    w->late_max_us = 9 * G_USEC_PER_SEC;
     w->flights = g_array_new(FALSE, FALSE, sizeof(Flight));
     w->requests = g_ptr_array_new_with_free_func(request_free);
     w->folder = g_dir_make_tmp("imprint-world-XXXXXX", &error);
@@ -177,6 +179,7 @@ void world_free(World *w)
     }
     (void)g_rmdir(w->folder);
     g_clear_pointer(&w->last_answer, g_bytes_unref);
+    g_clear_pointer(&w->last_request, g_bytes_unref);
     g_free(w->folder);
     g_free(w->station_path);
     g_free(w);
@@ -186,6 +189,11 @@ void world_restart(World *w)
 {
     close_station(w);
     open_station(w);
+}
+
+void world_repeat_request(World *w)
+{
+    launch_flight(w, FALSE, w->requests->len, w->last_request, 0);
 }
 
 void world_jump_real(World *w, gint64 by_us)

@@ -24,13 +24,15 @@ typedef struct {
     gint64 step_us;
 
     GArray *flights; /* messages on their way */
+    guint64 next_order;
     GRand *rand;
     /* probabilities, 0 = never */
     double lose, twice, late;
+    gint64 late_min_us, late_max_us; /* how late */
     gboolean down; /* nothing gets through */
     gint64 answer_delay_us; /* added to each answer */
     GPtrArray *requests; /* ImpSyncRequest: what the authority has sent, in order */
-    GBytes *last_answer;
+    GBytes *last_answer, *last_request;
 } World;
 
 World *world_new(guint32 seed, guint64 units);
@@ -42,6 +44,8 @@ void world_restart(World *w);
 void world_run(World *w, gint64 duration_us);
 /* Runs the next thing that is due, not beyond until_us; FALSE if there is none. */
 gboolean world_run_one(World *w, gint64 until_us);
+/* The last request arrives once more, now. */
+void world_repeat_request(World *w);
 void world_jump_real(World *w, gint64 by_us);
 
 /* Starts a launch; out is filled when it is decided. */
