@@ -1,6 +1,8 @@
 /* Command line into command, options and arguments; --help. */
 #include "cli/cli.h"
 
+#include "base/nearest.h"
+
 #include <string.h>
 
 static int option_by_name(const char *name, gsize n_name)
@@ -39,6 +41,15 @@ static const ImpCommandEntry *command_by_name(const char *name)
     return NULL;
 }
 
+static char *nearest_option(const char *mistyped)
+{
+    const char *known[IMP_OPTION_COUNT + 1] = {NULL};
+    for (int i = 0; i < IMP_OPTION_COUNT; i++)
+        known[i] = imp_cli_options[i].name;
+    const char *nearest = imp_nearest(mistyped, known);
+    return nearest != NULL ? g_strdup_printf("; did you mean --%s?", nearest) : g_strdup("");
+}
+
 /* Reads the option at argv[*index]; moves *index over its value. */
 static gboolean parse_option(int argc, char *const *argv, int *index, ImpCli *cli, GError **error)
 {
@@ -53,7 +64,8 @@ static gboolean parse_option(int argc, char *const *argv, int *index, ImpCli *cl
         option = word[2] == '\0' ? option_by_letter(word[1]) : -1;
     }
     if (option < 0) {
-        imp_error_set(error, IMP_E_ARGUMENT, "there is no option %s", word);
+        g_autofree char *nearest = nearest_option(word + strspn(word, "-"));
+        imp_error_set(error, IMP_E_ARGUMENT, "there is no option %s%s", word, nearest);
         return FALSE;
     }
     const ImpOptionEntry *entry = &imp_cli_options[option];
@@ -77,17 +89,38 @@ static gboolean parse_option(int argc, char *const *argv, int *index, ImpCli *cl
     return TRUE;
 }
 
+/* "; did you mean imprint key new?", or "": among the words that may follow the ones that were understood. Free with
+ * g_free. */
+static char *nearest_command(const char *words, const char *mistyped)
+{
+    g_autoptr(GPtrArray) known = g_ptr_array_new_with_free_func(g_free);
+    gsize n = strlen(words);
+    for (gsize i = 0; i < imp_cli_command_count; i++) {
+        const char *name = imp_cli_commands[i].name;
+        if (n > 0 && (strncmp(name, words, n) != 0 || name[n] != ' '))
+            continue;
+        const char *next = name + n + (n > 0);
+        g_ptr_array_add(known, g_strndup(next, strcspn(next, " ")));
+    }
+    g_ptr_array_add(known, NULL);
+    const char *nearest = imp_nearest(mistyped, (const char *const *)known->pdata);
+    return nearest != NULL
+               ? g_strdup_printf("; did you mean imprint %s%s%s?", words, n > 0 ? " " : "", nearest)
+               : g_strdup("");
+}
+
 static gboolean check_command(const char *words, ImpCli *cli, GError **error)
 {
     cli->command = command_by_name(words);
     if (imp_cli_has(cli, IMP_OPTION_HELP) || imp_cli_has(cli, IMP_OPTION_VERSION))
         return TRUE;
     if (cli->command == NULL) {
-        if (cli->n_arguments > 0)
-            imp_error_set(error, IMP_E_ARGUMENT, "there is no command %s%s%s; imprint %s%s--help lists them",
-                          words, words[0] != '\0' ? " " : "", cli->arguments[0], words,
-                          words[0] != '\0' ? " " : "");
-        else
+        if (cli->n_arguments > 0) {
+            g_autofree char *nearest = nearest_command(words, cli->arguments[0]);
+            imp_error_set(
+                error, IMP_E_ARGUMENT, "there is no command %s%s%s%s\nimprint %s%s--help lists them", words,
+                words[0] != '\0' ? " " : "", cli->arguments[0], nearest, words, words[0] != '\0' ? " " : "");
+        } else
             imp_error_set(error, IMP_E_ARGUMENT, "no command is named; imprint %s%s--help lists them", words,
                           words[0] != '\0' ? " " : "");
         return FALSE;
