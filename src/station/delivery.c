@@ -220,8 +220,11 @@ static gboolean keep_download(ImpDelivery *delivery, const ImpHttpAnswer *answer
         return FALSE;
     char text[IMP_ID_TEXT_SIZE];
     if (!imp_id_equal(&entry->clear->id, &delivery->offer.id)) {
+        ImpId id = entry->clear->id;
         imp_error_set(error, IMP_E_STORE_DIFFERS, "the cloud delivered image %s in its place",
-                      imp_id_text(&entry->clear->id, text));
+                      imp_id_text(&id, text));
+        if (is_new)
+            imp_station_withdraw(delivery->station, &id);
         return FALSE;
     }
     g_message("image %s (%s) came from the cloud", entry->clear->name, imp_id_text(&entry->clear->id, text));
