@@ -252,7 +252,7 @@ static void cmd_transfer(ImpBoard *b, struct io *io)
         if (io->bad || !go)
             continue; /* the rest is only parsed */
         /* room for this result and one that is still posted */
-        if (io->out_cap - io->out_size < 8 && (req & REQ_READ)) {
+        if (io->out_cap - io->out_size < (t.posted ? 8 : 4) && (req & REQ_READ)) {
             io->bad = true;
             break;
         }

@@ -37,9 +37,18 @@ static gboolean board_collect(ImpProbe *probe, guint8 *response, gsize cap, gsiz
         return FALSE;
     }
     g_assert_cmpuint(self->collected, <, self->submitted);
+    if (self->silent) {
+        self->host_ns += (guint64)timeout_ms * 1000 * 1000;
+        imp_error_set(error, IMP_E_PROBE_TIMEOUT, "%s: no answer", probe->name);
+        return FALSE;
+    }
     gsize slot = self->collected++ % IMP_PROBE_PACKETS_MAX;
     self->host_ns = MAX(self->host_ns, self->answers[slot].ready_ns);
-    g_assert_cmpuint(self->answers[slot].n_bytes, <=, cap);
+    if (self->answers[slot].n_bytes > cap) {
+        imp_error_set(error, IMP_E_PROBE_PROTOCOL, "%s: answer of %zu bytes", probe->name,
+                      self->answers[slot].n_bytes);
+        return FALSE;
+    }
     memcpy(response, self->answers[slot].bytes, self->answers[slot].n_bytes);
     *out_bytes = self->answers[slot].n_bytes;
     return TRUE;

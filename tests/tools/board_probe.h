@@ -21,6 +21,7 @@ typedef struct {
     gboolean has_first_edge;
     guint64 first_edge_ns; /* board's time before the first packet with SWCLK edges */
     gboolean unplugged; /* from now on every submit and collect fails */
+    gboolean silent; /* from now on no answer comes: every collect waits its whole time */
     struct {
         guint8 bytes[IMP_PROBE_PACKET_BYTES_MAX];
         gsize n_bytes;
