@@ -143,10 +143,10 @@ static void read_rework(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *recip
     static const char *const words[] = {"refuse", "new-values", "keep-values", NULL};
     static const ImpReworkMode modes[] = {IMP_REWORK_REFUSE, IMP_REWORK_NEW_VALUES, IMP_REWORK_KEEP_VALUES};
     recipe->rework = modes[imp_yaml_word(yaml, node, words, 1)];
-    if (recipe->rework == IMP_REWORK_KEEP_VALUES)
-        imp_yaml_fault(
-            yaml, node, IMP_E_RECIPE_UNSUPPORTED,
-            "'rework: keep-values' is not supported by this version; there are refuse and new-values");
+    if (recipe->rework != IMP_REWORK_NEW_VALUES)
+        imp_yaml_fault(yaml, node, IMP_E_RECIPE_UNSUPPORTED,
+                       "'rework: %s' is not supported by this version; there is only new-values",
+                       words[recipe->rework == IMP_REWORK_REFUSE ? 0 : 2]);
 }
 
 /* FALSE and a fault if the recipe is of a version that we do not know: then nothing else is worth a look. */

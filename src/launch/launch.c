@@ -351,6 +351,14 @@ void imp_launch_start(ImpLaunch *launch)
         finish(launch, IMP_LAUNCH_REFUSED);
         return;
     }
+    if (launch->content->rework != IMP_REWORK_NEW_VALUES) {
+        imp_error_set(&launch->error, IMP_E_UNSUPPORTED,
+                      "'%s' says what is to happen with a chip that passed before; "
+                      "this version cannot keep to that and does not start",
+                      launch->content->name);
+        finish(launch, IMP_LAUNCH_REFUSED);
+        return;
+    }
     launch->authority->ops->start(launch->authority, &launch->want, on_started, launch);
 }
 

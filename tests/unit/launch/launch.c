@@ -144,7 +144,7 @@ typedef struct {
     const char *name;
     ImpStepKind steps[8];
     gboolean read_value;
-    gboolean refuse, fail_writing, fail_end, cancel_while_asking, cancel_while_working;
+    gboolean refuse, fail_writing, fail_end, cancel_while_asking, cancel_while_working, keep_values;
     ImpCommandKind fail_at;
     const char *trace;
     ImpLaunchState state;
@@ -173,6 +173,12 @@ static const Row rows[] = {
      .trace = "",
      .state = IMP_LAUNCH_REFUSED,
      .code = IMP_E_UNIT_NOT_VERIFIED},
+    {.name = "rework-rule-that-is-not-kept-never-starts",
+     .steps = {IMP_STEP_VERIFY},
+     .keep_values = TRUE,
+     .trace = "",
+     .state = IMP_LAUNCH_REFUSED,
+     .code = IMP_E_UNSUPPORTED},
     {.name = "attach-fails-number-free",
      .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
      .fail_at = IMP_COMMAND_ATTACH,
@@ -249,6 +255,7 @@ static void test_row(gconstpointer data)
     content.places = &place;
     content.n_places = 1;
     content.steps = steps;
+    content.rework = row->keep_values ? IMP_REWORK_KEEP_VALUES : IMP_REWORK_NEW_VALUES;
 
     ImpLaunchOptions options = {.content = &content,
                                 .authority = &world.authority,

@@ -75,6 +75,7 @@ static void set_up(Fixture *f, gconstpointer data)
     g_assert_no_error(error);
     f->keys = keys_new();
     ImpContent *content = fixture_content(500);
+    content->rework = IMP_REWORK_NEW_VALUES; /* the others are not kept by this version */
     g_free(content->pools[0].definition);
     content->pools[0].definition = g_strdup(POOL);
     f->object = imp_object_new(content, NULL, 0, &error);
