@@ -78,7 +78,7 @@ static Data read_hex(const char *path)
     g_autoptr(GError) error = NULL;
     if (!g_file_get_contents(path, &text, &n_text, &error))
         g_error("%s", error->message);
-    g_autoptr(ImpHex) hex = imp_hex_parse(text, n_text, FLASH_BYTES + UICR_BYTES, path, &error);
+    g_autoptr(ImpPieces) hex = imp_hex_parse(text, n_text, FLASH_BYTES + UICR_BYTES, path, &error);
     if (hex == NULL)
         g_error("%s", error->message);
     GArray *segments = g_array_new(FALSE, FALSE, sizeof(ImpFlashSegment));

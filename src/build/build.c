@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 
 #include "base/nearest.h"
-#include "build/hex.h"
 #include "build/map.h"
 #include "build/recipe.h"
 #include "device/device_json.h"
@@ -135,52 +134,24 @@ static gboolean read_file(const Builder *b, const char *name, char **out_bytes, 
     return TRUE;
 }
 
-static gboolean add_binary(Builder *b, guint source, const ImpRecipeData *data, char *bytes, gsize n,
-                           GError **error)
-{
-    g_autoptr(GBytes) all = g_bytes_new_take(bytes, n);
-    if (n == 0) {
-        imp_error_set(error, IMP_E_DATA_FILE, "%s is empty", data->file);
-        return FALSE;
-    }
-    if (data->at > G_MAXUINT32 || n - 1 > G_MAXUINT32 - data->at) {
-        imp_error_set(error, IMP_E_OUTSIDE_MEMORY, "%s reaches behind the 32-bit address space", data->file);
-        return FALSE;
-    }
-    b->n_bytes += n;
-    imp_map_add(b->map, source, data->at, all);
-    return TRUE;
-}
-
-static gboolean add_hex(Builder *b, guint source, const ImpRecipeData *data, char *text, gsize n,
-                        GError **error)
-{
-    g_autofree char *owned = text;
-    g_autoptr(ImpHex) hex = imp_hex_parse(owned, n, IMP_CONTENT_DATA_MAX, data->file, error);
-    if (hex == NULL)
-        return FALSE;
-    for (gsize i = 0; i < hex->n_pieces; i++) {
-        const ImpHexPiece *piece = &hex->pieces[i];
-        g_autoptr(GBytes) bytes = g_bytes_new(hex->bytes + piece->offset, piece->n_bytes);
-        b->n_bytes += piece->n_bytes;
-        imp_map_add(b->map, source, piece->address, bytes);
-    }
-    return TRUE;
-}
-
 static void add_data(Builder *b, guint source)
 {
     const ImpRecipeData *data = &g_array_index(b->recipe->data, ImpRecipeData, source);
     GError *error = NULL;
-    char *bytes = NULL;
+    g_autofree char *file = NULL;
+    g_autoptr(ImpPieces) all = NULL;
     gsize n = 0;
-    if (data->file == NULL || data->format == 0)
+    if (data->file == NULL)
         return;
-    gboolean ok = read_file(b, data->file, &bytes, &n, &error);
-    if (ok) {
-        add_input(b, data->file, bytes, n);
-        ok = data->format == IMP_DATA_HEX ? add_hex(b, source, data, bytes, n, &error)
-                                          : add_binary(b, source, data, bytes, n, &error);
+    if (read_file(b, data->file, &file, &n, &error)) {
+        add_input(b, data->file, file, n);
+        all = imp_load((const guint8 *)file, n, data->file, &data->load, &error);
+    }
+    gboolean ok = all != NULL;
+    for (gsize i = 0; ok && i < all->n_pieces; i++) {
+        g_autoptr(GBytes) bytes = g_bytes_new(all->bytes + all->pieces[i].offset, all->pieces[i].n_bytes);
+        b->n_bytes += all->pieces[i].n_bytes;
+        imp_map_add(b->map, source, all->pieces[i].address, bytes);
     }
     if (ok && b->n_bytes > IMP_CONTENT_DATA_MAX) {
         imp_error_set(&error, IMP_E_LIMIT, "all data together is larger than the limit of %u bytes",

@@ -10,30 +10,9 @@
  * after it is refused with its line. No I/O. Thread rule: no state; any thread. */
 #pragma once
 
-#include <glib.h>
-
-#include "base/error.h"
-
-#define IMP_HEX_RECORDS_MAX (8u * 1024 * 1024)
-
-/* Consecutive bytes; neighbours neither overlap nor touch. */
-typedef struct {
-    guint64 address;
-    gsize offset; /* in bytes */
-    gsize n_bytes;
-} ImpHexPiece;
-
-typedef struct {
-    guint8 *bytes;
-    ImpHexPiece *pieces; /* sorted by address */
-    gsize n_pieces;
-} ImpHex;
-
-void imp_hex_free(ImpHex *hex);
+#include "build/pieces.h"
 
 /* Everything that the text puts into memory, at most max_bytes. what names the file in messages. Errors: IMP_E_DATA_FILE
  * "firmware.hex:12: ...", IMP_E_LIMIT. */
-ImpHex *imp_hex_parse(const char *text, gsize n_text, gsize max_bytes, const char *what,
-                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
-
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImpHex, imp_hex_free)
+ImpPieces *imp_hex_parse(const char *text, gsize n_text, gsize max_bytes, const char *what,
+                         GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -48,40 +48,70 @@ gboolean imp_recipe_name_ok(ImpYaml *yaml, const ImpYamlNode *key, const char *w
     return ok;
 }
 
-/* The format that the file's name says; 0 and a fault if there is none. */
-static ImpDataFormat format_of(ImpYaml *yaml, const ImpYamlNode *node, const char *file)
+/* The format that the file's name says. */
+static ImpDataFormat format_of(const char *file)
 {
     static const struct {
         const char *ending;
-        ImpDataFormat format; /* 0: known, not supported */
-    } formats[] = {{".hex", IMP_DATA_HEX},
-                   {".ihex", IMP_DATA_HEX},
-                   {".ihx", IMP_DATA_HEX},
-                   {".bin", IMP_DATA_BINARY},
-                   {".elf", 0},
-                   {".axf", 0},
-                   {".s19", 0},
-                   {".s28", 0},
-                   {".s37", 0},
-                   {".srec", 0},
-                   {".mot", 0},
-                   {".uf2", 0}};
+        ImpDataFormat format;
+    } formats[] = {
+        {".hex", IMP_DATA_HEX},  {".ihex", IMP_DATA_HEX}, {".ihx", IMP_DATA_HEX},   {".bin", IMP_DATA_BINARY},
+        {".elf", IMP_DATA_ELF},  {".axf", IMP_DATA_ELF},  {".out", IMP_DATA_ELF},   {".s19", IMP_DATA_SREC},
+        {".s28", IMP_DATA_SREC}, {".s37", IMP_DATA_SREC}, {".srec", IMP_DATA_SREC}, {".mot", IMP_DATA_SREC},
+        {".uf2", IMP_DATA_UF2},
+    };
     const char *ending = strrchr(file, '.');
     for (gsize i = 0; ending != NULL && i < G_N_ELEMENTS(formats); i++)
-        if (g_ascii_strcasecmp(ending, formats[i].ending) == 0) {
-            if (formats[i].format == 0)
-                imp_yaml_fault(yaml, node, IMP_E_RECIPE_UNSUPPORTED,
-                               "%s files are not supported by this version", formats[i].ending);
+        if (g_ascii_strcasecmp(ending, formats[i].ending) == 0)
             return formats[i].format;
-        }
-    imp_yaml_fault(yaml, node, IMP_E_SCHEMA,
-                   "the file's name must say its format: .hex, .ihex, .ihx or .bin");
-    return 0;
+    return IMP_DATA_UNKNOWN;
+}
+
+/* Format and address: a binary file has no addresses of its own, every other has. */
+static void read_format(ImpYamlMap *m, ImpYaml *yaml, const char *file, ImpLoadOptions *load)
+{
+    static const char *const words[] = {"hex", "s-record", "elf", "uf2", "binary", NULL};
+    static const ImpDataFormat formats[] = {IMP_DATA_HEX, IMP_DATA_SREC,   IMP_DATA_ELF,
+                                            IMP_DATA_UF2, IMP_DATA_BINARY, IMP_DATA_UNKNOWN};
+    const ImpYamlNode *format = imp_yaml_get(m, "format"), *at = imp_yaml_get(m, "at"),
+                      *family = imp_yaml_get(m, "family");
+    load->format = format ? formats[imp_yaml_word(yaml, format, words, 5)]
+                   : file ? format_of(file)
+                          : IMP_DATA_UNKNOWN;
+    load->exact = format != NULL && load->format != IMP_DATA_UNKNOWN;
+    load->at = imp_yaml_address(yaml, at, 0);
+    if (load->format == IMP_DATA_UNKNOWN && at != NULL)
+        load->format = IMP_DATA_BINARY;
+    if (load->format == IMP_DATA_BINARY && at == NULL)
+        imp_yaml_fault(yaml, m->node, IMP_E_SCHEMA,
+                       "a binary file has no addresses: say where it begins (at: 0x…)");
+    if (load->format != IMP_DATA_BINARY && load->format != IMP_DATA_UNKNOWN && at != NULL)
+        imp_yaml_fault(yaml, at, IMP_E_SCHEMA, "%s file has its own addresses: leave 'at' out",
+                       imp_data_format_text(load->format));
+    load->has_family = family != NULL;
+    load->family = (guint32)imp_yaml_u64(yaml, family, 0, G_MAXUINT32, 0);
+    if (family != NULL && load->format != IMP_DATA_UF2 && load->format != IMP_DATA_UNKNOWN)
+        imp_yaml_fault(yaml, family, IMP_E_SCHEMA, "only UF2 files have families; this is %s file",
+                       imp_data_format_text(load->format));
+}
+
+static void read_range(ImpYamlMap *m, ImpYaml *yaml, ImpLoadOptions *load)
+{
+    const ImpYamlNode *range = imp_yaml_get(m, "range"), *fill = imp_yaml_get(m, "fill");
+    load->has_range = imp_yaml_address_range(yaml, range, &load->range_first, &load->range_last);
+    if (load->has_range && load->range_last > G_MAXUINT32) {
+        imp_yaml_fault(yaml, range, IMP_E_OUTSIDE_MEMORY, "this lies behind the 32-bit address space");
+        load->has_range = FALSE;
+    }
+    load->fill = (guint8)imp_yaml_u64(yaml, fill, 0, G_MAXUINT8, 0);
+    load->has_fill = fill != NULL && load->has_range;
+    if (fill != NULL && range == NULL)
+        imp_yaml_fault(yaml, fill, IMP_E_SCHEMA, "say what is filled (range: A to B)");
 }
 
 static void read_source(ImpYaml *yaml, const ImpYamlNode *key, const ImpYamlNode *node, ImpRecipe *recipe)
 {
-    ImpRecipeData data = {.name = key->text, .node = key};
+    ImpRecipeData data = {.name = key->text, .node = key, .load.max_bytes = IMP_CONTENT_DATA_MAX};
     gboolean named = imp_recipe_name_ok(yaml, key, "data source");
     if (named && (strcmp(key->text, "values") == 0 || strcmp(key->text, "all") == 0)) {
         imp_yaml_fault(yaml, key, IMP_E_SCHEMA,
@@ -92,15 +122,8 @@ static void read_source(ImpYaml *yaml, const ImpYamlNode *key, const ImpYamlNode
     imp_yaml_map_begin(&m, yaml, node, "data source");
     data.file_node = imp_yaml_need(&m, "file");
     data.file = imp_yaml_string(yaml, data.file_node, 1, IMP_INPUT_NAME_MAX, NULL);
-    if (data.file != NULL)
-        data.format = format_of(yaml, data.file_node, data.file);
-    const ImpYamlNode *at = imp_yaml_get(&m, "at");
-    data.at = imp_yaml_address(yaml, at, 0);
-    if (data.format == IMP_DATA_BINARY && at == NULL)
-        imp_yaml_fault(yaml, m.node, IMP_E_SCHEMA,
-                       "a binary file has no addresses: say where it begins (at: 0x…)");
-    if (data.format == IMP_DATA_HEX && at != NULL)
-        imp_yaml_fault(yaml, at, IMP_E_SCHEMA, "a HEX file has its own addresses: leave 'at' out");
+    read_format(&m, yaml, data.file, &data.load);
+    read_range(&m, yaml, &data.load);
     const ImpYamlNode *within = imp_yaml_get(&m, "within");
     if (imp_yaml_address_range(yaml, within, &data.within_first, &data.within_last))
         data.within_node = within;

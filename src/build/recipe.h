@@ -7,24 +7,19 @@
 
 #include "base/yaml.h"
 #include "build/build.h"
+#include "build/load.h"
 
 #define IMP_RECIPE_VERSION   1
 #define IMP_RECIPE_PLACE_MAX 4096 /* bytes of one place */
 #define IMP_RECIPE_SWD_HZ                                                                                    \
     1000000 /* if the recipe names no frequency: every probe and every chip can do that */
 
-typedef enum {
-    IMP_DATA_HEX = 2,
-    IMP_DATA_BINARY,
-} ImpDataFormat;
-
 typedef struct {
     const char *name;
     const ImpYamlNode *node; /* the key */
     const ImpYamlNode *file_node;
     const char *file; /* NULL because of a fault */
-    ImpDataFormat format; /* 0 because of a fault */
-    guint64 at; /* binary */
+    ImpLoadOptions load;
     const ImpYamlNode *within_node; /* NULL: anywhere */
     guint64 within_first, within_last;
 } ImpRecipeData;

@@ -6,7 +6,7 @@
 
 #define END ":00000001FF\n"
 
-static ImpHex *parse(const char *text, GError **error)
+static ImpPieces *parse(const char *text, GError **error)
 {
     return imp_hex_parse(text, strlen(text), 1 << 20, "f.hex", error);
 }
@@ -34,7 +34,7 @@ static void test_good(gconstpointer data)
 {
     gsize i = GPOINTER_TO_SIZE(data);
     g_autoptr(GError) error = NULL;
-    g_autoptr(ImpHex) hex = parse(good[i].text, &error);
+    g_autoptr(ImpPieces) hex = parse(good[i].text, &error);
     g_assert_no_error(error);
     g_autoptr(GString) pieces = g_string_new(NULL);
     gsize filled = 0;
@@ -93,7 +93,7 @@ static void test_limit(void)
 {
     g_autoptr(GError) error = NULL;
     const char *text = ":0400000001020304F2\n" END;
-    g_autoptr(ImpHex) hex = imp_hex_parse(text, strlen(text), 4, "f.hex", &error);
+    g_autoptr(ImpPieces) hex = imp_hex_parse(text, strlen(text), 4, "f.hex", &error);
     g_assert_no_error(error);
     g_assert_null(imp_hex_parse(text, strlen(text), 3, "f.hex", &error));
     g_assert_error(error, IMP_ERROR, IMP_E_LIMIT);
@@ -170,7 +170,7 @@ static void test_objcopy_reads(void)
         g_autoptr(GError) error = NULL;
         g_autofree char *text = random_hex(rand, base, segments, image), *theirs = NULL;
         gsize n_theirs;
-        g_autoptr(ImpHex) hex = parse(text, &error);
+        g_autoptr(ImpPieces) hex = parse(text, &error);
         g_assert_no_error(error);
         g_assert_true(g_file_set_contents(hex_path, text, -1, NULL));
         objcopy(
@@ -183,7 +183,7 @@ static void test_objcopy_reads(void)
         g_assert_cmpmem(mine, SPAN, image, SPAN);
         /* objcopy's binary begins at the first byte that there is. */
         g_assert_cmpmem(mine + (hex->pieces[0].address - base), n_theirs, theirs, n_theirs);
-        const ImpHexPiece *last = &hex->pieces[hex->n_pieces - 1];
+        const ImpPiece *last = &hex->pieces[hex->n_pieces - 1];
         g_assert_cmpuint(last->address + last->n_bytes - hex->pieces[0].address, ==, n_theirs);
     }
     g_unlink(hex_path);
@@ -208,7 +208,7 @@ static void test_objcopy_writes(void)
         g_autofree char *shift = g_strdup_printf("--change-addresses=0x%X", bases[b]), *text = NULL;
         objcopy((const char *const[]){"-I", "binary", "-O", "ihex", shift, bin_path, hex_path, NULL});
         g_assert_true(g_file_get_contents(hex_path, &text, NULL, NULL));
-        g_autoptr(ImpHex) hex = parse(text, &error);
+        g_autoptr(ImpPieces) hex = parse(text, &error);
         g_assert_no_error(error);
         g_assert_cmpuint(hex->n_pieces, ==, 1);
         g_assert_cmpuint(hex->pieces[0].address, ==, bases[b]);

@@ -7,7 +7,7 @@
  *     the message, or what was built
  *
  * The recipes stand in a folder with app.hex (16 bytes at 0, 4 bytes at 0x100), more.hex (4 bytes at 0x10001080), ram.hex (4 bytes at
- * 0x20000000), broken.hex, blob.bin (8 bytes) and empty.bin. With REGENERATE set the program prints the files anew: look at every
+ * 0x20000000), broken.hex, blob.bin (8 bytes), empty.bin, app.s19 (as app.hex), named.bin (begins like ELF) and plain.dat (8 bytes). With REGENERATE set the program prints the files anew: look at every
  * difference. */
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -29,6 +29,10 @@ static const struct {
     {"broken.hex", ":0400000001020304F2\n:0400040001020304EF\n:00000001FF\n"},
     {"blob.bin", "12345678"},
     {"empty.bin", ""},
+    {"app.s19", "S1130000000102030405060708090A0B0C0D0E0F74\nS10701000011223391\nS9030000FC\n"},
+    {"named.bin", "\x7F"
+                  "ELF"},
+    {"plain.dat", "12345678"},
 };
 
 typedef struct {
