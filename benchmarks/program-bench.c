@@ -2,7 +2,7 @@
  * What is measured, and the frozen chip times: docs/benchmarks.md. Prints "name value" lines; exit status 1 if any row's
  * outside check failed (that row is not printed).
  *
- *   program-bench [FIRMWARE.hex] */
+ *   program-bench [--chip NAME] [FIRMWARE.hex] */
 #include "base/error.h"
 #include "board_probe.h"
 #include "build/hex.h"
@@ -14,18 +14,61 @@
 
 #define SEED         20261122u
 #define CLOCKS_WORD  46 /* SWCLK of one transfer */
-#define FLASH_BYTES  (256 * 1024)
-#define UICR_START   0x10001000u
-#define UICR_BYTES   0x100u
-#define UICR_USER    0x80u /* customer words begin here: those before it would lock or divide the chip */
-#define PAGE_BYTES   1024
 #define DATA_64K     (64 * 1024)
 #define FIRMWARE_HEX "/usr/share/firmware-microbit-micropython/firmware.hex"
 
-/* Frozen: docs/benchmarks.md. */
-#define ERASE_PAGE_US 22300.0
-#define ERASE_ALL_US  22300.0
-#define PROGRAM_US    46.3
+/* A chip of the board; its times are frozen in docs/benchmarks.md. */
+typedef struct {
+    const char *name, *device;
+    guint32 flash_start, flash_bytes, page_bytes;
+    guint32 unit_bytes; /* the smallest that can be programmed */
+    /* other non-volatile memory, a page of its own: full of random words from user on, which a mass erase may take away */
+    guint32 other_start, other_bytes, other_user;
+    gboolean other_mass_erased;
+    gdouble erase_page_us, erase_all_us, program_us;
+} Chip;
+
+static const Chip chips[] = {
+    {.name = "nrf51822",
+     .device = "nRF51822",
+     .flash_bytes = 256 * 1024,
+     .page_bytes = 1024,
+     .unit_bytes = 4,
+     .other_start = 0x10001000, /* UICR */
+     .other_bytes = 0x100,
+     .other_user = 0x80, /* customer words begin here: those before it would lock or divide the chip */
+     .other_mass_erased = TRUE,
+     .erase_page_us = 22300,
+     .erase_all_us = 22300,
+     .program_us = 46.3},
+    {.name = "stm32f103cb",
+     .device = "STM32F103CB",
+     .flash_start = 0x08000000,
+     .flash_bytes = 128 * 1024,
+     .page_bytes = 1024,
+     .unit_bytes = 2,
+     .other_start = 0x1FFFF800, /* option bytes: as the factory has them */
+     .other_bytes = 16,
+     .other_user = 16,
+     .erase_page_us = 20000,
+     .erase_all_us = 20000,
+     .program_us = 52.5},
+    {.name = "fastflash",
+     .device = "STM32F103CB",
+     .flash_start = 0x08000000,
+     .flash_bytes = 128 * 1024,
+     .page_bytes = 1024,
+     .unit_bytes = 2,
+     .other_start = 0x1FFFF800,
+     .other_bytes = 16,
+     .other_user = 16,
+     .erase_page_us = 100,
+     .erase_all_us = 100,
+     .program_us = 1},
+};
+
+#define FLASH_BYTES_MAX (256 * 1024)
+#define OTHER_BYTES_MAX 0x100
 
 typedef struct {
     const char *name;
@@ -34,8 +77,10 @@ typedef struct {
 } Data;
 
 typedef struct {
+    const Chip *chip;
     const Data *data;
     gboolean mass;
+    guint16 packet_bytes;
     guint32 hz;
     guint round_trip_us;
 } Row;
@@ -55,7 +100,7 @@ static void add_segment(GArray *segments, guint64 address, const guint8 *bytes, 
     g_array_append_val(segments, segment);
 }
 
-static Data random_64k(void)
+static Data random_64k(guint32 start)
 {
     GArray *segments = g_array_new(FALSE, FALSE, sizeof(ImpFlashSegment));
     g_autofree guint8 *bytes = g_malloc(DATA_64K);
@@ -66,7 +111,7 @@ static Data random_64k(void)
             word = (guint32)next_random(&state);
         memcpy(bytes + i, &word, 4);
     }
-    add_segment(segments, 0, bytes, DATA_64K);
+    add_segment(segments, start, bytes, DATA_64K);
     gsize n = segments->len;
     return (Data){"64k", (ImpFlashSegment *)g_array_free(segments, FALSE), n};
 }
@@ -78,7 +123,7 @@ static Data read_hex(const char *path)
     g_autoptr(GError) error = NULL;
     if (!g_file_get_contents(path, &text, &n_text, &error))
         g_error("%s", error->message);
-    g_autoptr(ImpPieces) hex = imp_hex_parse(text, n_text, FLASH_BYTES + UICR_BYTES, path, &error);
+    g_autoptr(ImpPieces) hex = imp_hex_parse(text, n_text, FLASH_BYTES_MAX + OTHER_BYTES_MAX, path, &error);
     if (hex == NULL)
         g_error("%s", error->message);
     GArray *segments = g_array_new(FALSE, FALSE, sizeof(ImpFlashSegment));
@@ -91,56 +136,85 @@ static Data read_hex(const char *path)
 
 /* The chip's memory as it is, or must be. */
 typedef struct {
-    guint8 flash[FLASH_BYTES];
-    guint8 uicr[UICR_BYTES];
+    guint8 flash[FLASH_BYTES_MAX];
+    guint8 other[OTHER_BYTES_MAX];
 } Memory;
 
-static void look(const ImpBoard *board, Memory *memory)
+static void look(const ImpBoard *board, const Chip *chip, Memory *memory)
 {
-    g_assert_true(imp_board_peek(board, 0, memory->flash, FLASH_BYTES));
-    g_assert_true(imp_board_peek(board, UICR_START, memory->uicr, UICR_BYTES));
+    g_assert_true(imp_board_peek(board, chip->flash_start, memory->flash, chip->flash_bytes));
+    g_assert_true(imp_board_peek(board, chip->other_start, memory->other, chip->other_bytes));
 }
 
-/* What the memory must be afterwards; and the parts of the limit: words that hold a non-blank byte, erases. */
-static void expect(const Row *row, Memory *memory, guint64 *out_words, guint64 *out_erases)
+static guint8 *place(const Chip *chip, Memory *memory, guint64 address)
 {
-    g_autofree guint8 *touched = g_malloc0(FLASH_BYTES / PAGE_BYTES + 1);
-    gsize uicr = FLASH_BYTES / PAGE_BYTES;
+    if (address >= chip->flash_start && address - chip->flash_start < chip->flash_bytes)
+        return &memory->flash[address - chip->flash_start];
+    g_assert(address >= chip->other_start && address - chip->other_start < chip->other_bytes);
+    return &memory->other[address - chip->other_start];
+}
+
+/* Blanks the pages that the erase takes; returns how many erases that are. */
+static guint64 expect_erase(const Row *row, Memory *memory)
+{
+    const Chip *chip = row->chip;
+    if (row->mass) {
+        memset(memory->flash, 0xFF, chip->flash_bytes);
+        if (chip->other_mass_erased)
+            memset(memory->other, 0xFF, chip->other_bytes);
+        return 1;
+    }
+    guint64 erases = 0;
+    const guint8 *last = NULL;
     for (gsize i = 0; i < row->data->n_segments; i++) {
         guint64 at = row->data->segments[i].address,
                 end = at + g_bytes_get_size(row->data->segments[i].bytes);
-        for (; at < end; at++)
-            touched[at < FLASH_BYTES ? at / PAGE_BYTES : uicr] = 1;
+        for (; at < end; at++) {
+            guint8 *byte = place(chip, memory, at), *page = memory->other;
+            gsize page_bytes = chip->other_bytes;
+            if (byte < memory->other) {
+                page = byte - (gsize)(byte - memory->flash) % chip->page_bytes;
+                page_bytes = chip->page_bytes;
+            }
+            if (page == last)
+                continue;
+            memset(page, 0xFF, page_bytes);
+            last = page;
+            erases++;
+        }
     }
-    *out_erases = row->mass ? 1 : 0;
-    for (gsize i = 0; i <= uicr; i++) {
-        if (!row->mass && !touched[i])
-            continue;
-        if (i == uicr)
-            memset(memory->uicr, 0xFF, UICR_BYTES);
-        else
-            memset(memory->flash + i * PAGE_BYTES, 0xFF, PAGE_BYTES);
-        *out_erases += row->mass ? 0 : 1;
-    }
-    *out_words = 0;
+    return erases;
+}
+
+/* What limits the speed: erases, program units that hold a non-blank byte, and the 32-bit words that bring them. */
+typedef struct {
+    guint64 erases, units, words;
+} Work;
+
+static gboolean is_blank(const guint8 *bytes, gsize n_bytes)
+{
+    for (gsize i = 0; i < n_bytes; i++)
+        if (bytes[i] != 0xFF)
+            return FALSE;
+    return TRUE;
+}
+
+/* What the memory must be afterwards. */
+static void expect(const Row *row, Memory *memory, Work *out)
+{
+    const Chip *chip = row->chip;
+    gsize wide = MAX(chip->unit_bytes, 4);
+    *out = (Work){.erases = expect_erase(row, memory)};
     for (gsize i = 0; i < row->data->n_segments; i++) {
         gsize n_bytes;
-        const guint8 *bytes = g_bytes_get_data(row->data->segments[i].bytes, &n_bytes);
         guint64 at = row->data->segments[i].address;
-        for (gsize k = 0; k < n_bytes; k++, at++) {
-            guint8 *place = at < FLASH_BYTES ? &memory->flash[at] : &memory->uicr[at - UICR_START];
-            *place = bytes[k];
-        }
-    }
-    guint32 word;
-    for (gsize i = 0; i < row->data->n_segments; i++) {
-        guint64 at = row->data->segments[i].address,
-                end = at + g_bytes_get_size(row->data->segments[i].bytes);
-        g_assert(at % 4 == 0 && end % 4 == 0);
-        for (; at < end; at += 4) {
-            memcpy(&word, at < FLASH_BYTES ? &memory->flash[at] : &memory->uicr[at - UICR_START], 4);
-            *out_words += word != 0xFFFFFFFFu;
-        }
+        const guint8 *bytes = g_bytes_get_data(row->data->segments[i].bytes, &n_bytes);
+        g_assert(at % wide == 0 && n_bytes % wide == 0);
+        memcpy(place(chip, memory, at), bytes, n_bytes);
+        for (gsize k = 0; k < n_bytes; k += chip->unit_bytes)
+            out->units += !is_blank(bytes + k, chip->unit_bytes);
+        for (gsize k = 0; k < n_bytes; k += wide)
+            out->words += is_blank(bytes + k, wide) ? 0 : wide / 4;
     }
 }
 
@@ -176,14 +250,17 @@ static gboolean program(BoardProbe *probe, const ImpDevice *device, const Row *r
     return TRUE;
 }
 
-static void print_row(const Row *row, const Windows *w, const struct imp_board_counters *counters,
-                      guint64 words, guint64 erases)
+static void print_row(const Row *row, const Windows *w, const BoardProbe *probe, const Work *part)
 {
-    g_autofree char *name = g_strdup_printf("nrf51822.%ukhz.%uus.%s.%s", row->hz / 1000, row->round_trip_us,
-                                            row->data->name, row->mass ? "mass" : "page");
-    gdouble wire = (gdouble)CLOCKS_WORD * (gdouble)words * 1e6 / row->hz;
-    gdouble flash =
-        (gdouble)erases * (row->mass ? ERASE_ALL_US : ERASE_PAGE_US) + (gdouble)words * PROGRAM_US;
+    const Chip *chip = row->chip;
+    struct imp_board_counters counters;
+    imp_board_get_counters(probe->board, &counters);
+    g_autofree char *name =
+        g_strdup_printf("%s.%ukhz.%uus.%s.%s%s", chip->name, row->hz / 1000, row->round_trip_us,
+                        row->data->name, row->mass ? "mass" : "page", row->packet_bytes == 512 ? "" : ".64b");
+    gdouble wire = (gdouble)CLOCKS_WORD * (gdouble)part->words * 1e6 / row->hz;
+    gdouble flash = (gdouble)part->erases * (row->mass ? chip->erase_all_us : chip->erase_page_us) +
+                    (gdouble)part->units * chip->program_us;
     gdouble limit = MAX(wire, flash);
     gdouble work = (gdouble)(w->worked - w->attached), verify = (gdouble)(w->verified - w->worked);
     printf("%s.attach_us %" G_GINT64_FORMAT "\n", name, w->attached - w->begin);
@@ -192,71 +269,96 @@ static void print_row(const Row *row, const Windows *w, const struct imp_board_c
     printf("%s.time_us %" G_GINT64_FORMAT "\n", name, w->end - w->begin);
     printf("%s.limit_us %.0f\n%s.bound %s\n", name, limit, name, wire > flash ? "wire" : "flash");
     printf("%s.ratio_to_limit %.4f\n%s.verify_ratio %.4f\n", name, work / limit, name, verify / wire);
-    printf("%s.swclk %" G_GUINT64_FORMAT "\n%s.packets %" G_GUINT64_FORMAT "\n", name, counters->swclk, name,
-           counters->packets);
+    printf("%s.swclk %" G_GUINT64_FORMAT "\n%s.packets %" G_GUINT64_FORMAT "\n", name, counters.swclk, name,
+           counters.packets);
+    printf("%s.swclk_per_word %.3f\n", name,
+           (gdouble)board_probe_swclk(probe, w->attached, w->worked) / (gdouble)part->words);
 }
 
-static gboolean run_row(const Row *row, const ImpDevice *device)
+static gboolean run_row(const Row *row)
 {
+    const Chip *chip = row->chip;
     const struct imp_board_options options = {
-        .fill = IMP_BOARD_FILL_RANDOM, .packet_size = 512, .packet_count = 4};
+        .fill = IMP_BOARD_FILL_RANDOM, .packet_size = row->packet_bytes, .packet_count = 4};
     const char *why = NULL;
-    ImpBoard *board = imp_board_new("nrf51822", SEED, &options, &why);
-    if (board == NULL)
-        g_error("no board: %s", why);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(ImpDevice) device = imp_device_lookup(chip->device, &error);
+    ImpBoard *board = imp_board_new(chip->name, SEED, &options, &why);
+    if (board == NULL || device == NULL)
+        g_error("%s: %s", chip->name, board == NULL ? why : error->message);
     guint64 state = SEED + 1;
-    for (guint32 at = UICR_USER; at < UICR_BYTES; at += 4) {
+    for (guint32 at = chip->other_user; at < chip->other_bytes; at += 4) {
         guint32 word = (guint32)next_random(&state);
-        g_assert_true(imp_board_poke(board, UICR_START + at, &word, 4));
+        g_assert_true(imp_board_poke(board, chip->other_start + at, &word, 4));
     }
     g_autofree Memory *wanted = g_new0(Memory, 1), *seen = g_new0(Memory, 1);
-    look(board, wanted);
-    guint64 words, erases;
-    expect(row, wanted, &words, &erases);
+    look(board, chip, wanted);
+    Work part;
+    expect(row, wanted, &part);
     BoardProbe *probe = board_probe_new(board, (guint64)row->round_trip_us * 1000);
-    g_autoptr(GError) error = NULL;
     Windows windows;
     gboolean good = program(probe, device, row, &windows, &error);
     if (!good)
-        fprintf(stderr, "program: %s %s: E%d %s\n", row->data->name, row->mass ? "mass" : "page",
-                imp_error_code(error), error->message);
-    look(board, seen);
+        fprintf(stderr, "program: %s %s %s: E%d %s\n", chip->name, row->data->name,
+                row->mass ? "mass" : "page", imp_error_code(error), error->message);
+    look(board, chip, seen);
     if (good && memcmp(wanted, seen, sizeof *wanted) != 0) {
-        fprintf(stderr, "program: %s %s: the chip's memory is not what it must be\n", row->data->name,
-                row->mass ? "mass" : "page");
+        fprintf(stderr, "program: %s %s %s: the chip's memory is not what it must be\n", chip->name,
+                row->data->name, row->mass ? "mass" : "page");
         good = FALSE;
     }
-    if (good) {
-        struct imp_board_counters counters;
-        imp_board_get_counters(board, &counters);
-        print_row(row, &windows, &counters, words, erases);
-    }
+    if (good)
+        print_row(row, &windows, probe, &part);
     imp_probe_close(&probe->probe);
     imp_board_free(board);
     return good;
 }
 
-int main(int argc, char **argv)
+/* All rows of one chip with one kind of data. */
+static gboolean run_rows(const Chip *chip, const Data *data)
 {
-    g_autoptr(GError) error = NULL;
-    g_autoptr(ImpDevice) device = imp_device_lookup("nRF51822", &error);
-    if (device == NULL)
-        g_error("%s", error->message);
-    const Data data[] = {random_64k(), read_hex(argc > 1 ? argv[1] : FIRMWARE_HEX)};
-    static const guint32 clocks[] = {1000000, 4000000};
+    static const guint32 clocks[] = {1000000, 4000000, 10000000};
     static const guint round_trips[] = {125, 1000};
+    static const guint16 packets[] = {512, 64};
     gboolean good = TRUE;
-    for (guint d = 0; d < G_N_ELEMENTS(data); d++)
+    guint n_packets = strcmp(chip->name, "fastflash") == 0 ? 2 : 1;
+    for (guint p = 0; p < n_packets; p++)
         for (guint mass = 0; mass < 2; mass++)
             for (guint c = 0; c < G_N_ELEMENTS(clocks); c++)
                 for (guint r = 0; r < G_N_ELEMENTS(round_trips); r++) {
-                    const Row row = {&data[d], mass != 0, clocks[c], round_trips[r]};
-                    good = run_row(&row, device) && good;
+                    const Row row = {chip, data, mass != 0, packets[p], clocks[c], round_trips[r]};
+                    good = run_row(&row) && good;
                 }
-    for (guint d = 0; d < G_N_ELEMENTS(data); d++) {
-        for (gsize i = 0; i < data[d].n_segments; i++)
-            g_bytes_unref(data[d].segments[i].bytes);
-        g_free(data[d].segments);
+    return good;
+}
+
+static void free_data(Data *data)
+{
+    for (gsize i = 0; i < data->n_segments; i++)
+        g_bytes_unref(data->segments[i].bytes);
+    g_free(data->segments);
+}
+
+int main(int argc, char **argv)
+{
+    const char *only = NULL, *firmware = FIRMWARE_HEX;
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--chip") == 0 && i + 1 < argc)
+            only = argv[++i];
+        else
+            firmware = argv[i];
+    gboolean good = TRUE;
+    for (guint i = 0; i < G_N_ELEMENTS(chips); i++) {
+        if (only != NULL && strcmp(only, chips[i].name) != 0)
+            continue;
+        Data data = random_64k(chips[i].flash_start);
+        good = run_rows(&chips[i], &data) && good;
+        free_data(&data);
+        if (i != 0)
+            continue;
+        data = read_hex(firmware);
+        good = run_rows(&chips[i], &data) && good;
+        free_data(&data);
     }
     return good ? 0 : 1;
 }

@@ -2,6 +2,11 @@
 
 #include "base/error.h"
 
+typedef struct {
+    gint64 host_us;
+    guint64 swclk;
+} Sent;
+
 static gboolean board_submit(ImpProbe *probe, const guint8 *request, gsize n_bytes, GError **error)
 {
     BoardProbe *self = (BoardProbe *)probe;
@@ -23,6 +28,8 @@ static gboolean board_submit(ImpProbe *probe, const guint8 *request, gsize n_byt
         self->has_first_edge = TRUE;
         self->first_edge_ns = begin_ns;
     }
+    const Sent sent = {(gint64)(self->host_ns / 1000), after.swclk - before.swclk};
+    g_array_append_val(self->sent, sent);
     self->answers[slot].ready_ns = imp_board_now_ns(self->board) + self->round_trip_ns / 2;
     self->submitted++;
     return TRUE;
@@ -56,6 +63,7 @@ static gboolean board_collect(ImpProbe *probe, guint8 *response, gsize cap, gsiz
 
 static void board_close(ImpProbe *probe)
 {
+    g_array_unref(((BoardProbe *)probe)->sent);
     g_free(probe);
 }
 
@@ -84,6 +92,17 @@ BoardProbe *board_probe_new(ImpBoard *board, guint64 round_trip_ns)
     self->probe.packet_bytes_max = IMP_PROBE_PACKET_BYTES_MAX;
     self->clock = (ImpClock){host_us, host_us, synchronised, host_sleep_us, self};
     self->board = board;
+    self->sent = g_array_new(FALSE, FALSE, sizeof(Sent));
     self->round_trip_ns = round_trip_ns;
     return self;
+}
+
+guint64 board_probe_swclk(const BoardProbe *probe, gint64 begin_us, gint64 end_us)
+{
+    guint64 sum = 0;
+    for (guint i = 0; i < probe->sent->len; i++) {
+        const Sent *sent = &g_array_index(probe->sent, Sent, i);
+        sum += sent->host_us >= begin_us && sent->host_us < end_us ? sent->swclk : 0;
+    }
+    return sum;
 }

@@ -28,6 +28,10 @@ typedef struct {
         guint64 ready_ns;
     } answers[IMP_PROBE_PACKETS_MAX];
     guint64 submitted, collected;
+    GArray *sent; /* for each packet: when the host sent it, and its SWCLK cycles */
 } BoardProbe;
 
 BoardProbe *board_probe_new(ImpBoard *board, guint64 round_trip_ns);
+
+/* SWCLK cycles of the packets that the host sent from begin_us on and before end_us, by its clock. */
+guint64 board_probe_swclk(const BoardProbe *probe, gint64 begin_us, gint64 end_us);
