@@ -98,7 +98,7 @@ struct ImpPort {
 };
 
 /* A port with a thread of its own that opens the probe of this specification (target/probe.h: "tcp:HOST:PORT",
- * "usb:SERIAL") at each ATTACH and lets it go at FINISH. clock is used on the port's thread. */
+ * "usb:SERIAL", "hid:SERIAL") at each ATTACH and lets it go at FINISH. clock is used on the port's thread. */
 ImpPort *imp_port_thread_new(const char *probe_spec, const ImpClock *clock);
 
 void imp_port_set_handler(ImpPort *port, ImpPortFn handler, gpointer user);

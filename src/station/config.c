@@ -34,9 +34,10 @@ void imp_station_config_free(ImpStationConfig *config)
 /* The kind of probe is checked here; whether there is one behind the name shows at each launch. */
 static void check_probe(ImpYaml *yaml, const ImpYamlNode *node, const char *probe)
 {
-    if (node != NULL && !g_str_has_prefix(probe, "tcp:") && !g_str_has_prefix(probe, "usb:"))
-        imp_yaml_fault(yaml, node, IMP_E_CONFIG, "a probe is written tcp:HOST:PORT or usb:SERIAL, not '%s'",
-                       probe);
+    if (node != NULL && !g_str_has_prefix(probe, "tcp:") && !g_str_has_prefix(probe, "usb:") &&
+        !g_str_has_prefix(probe, "hid:"))
+        imp_yaml_fault(yaml, node, IMP_E_CONFIG,
+                       "a probe is written tcp:HOST:PORT, usb:SERIAL or hid:SERIAL, not '%s'", probe);
 }
 
 static void read_port(ImpYaml *yaml, const ImpYamlNode *node, ImpStationConfig *config)

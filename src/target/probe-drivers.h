@@ -7,6 +7,6 @@
 ImpProbe *imp_probe_tcp_open(const char *address, const ImpClock *clock,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* serial "" = the only probe there is. */
-ImpProbe *imp_probe_usb_open(const char *serial, const ImpClock *clock,
+/* serial "" = the only probe there is. only_hid: CMSIS-DAP v1 alone; else v2, and v1 with a probe that has no v2. */
+ImpProbe *imp_probe_usb_open(const char *serial, gboolean only_hid, const ImpClock *clock,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -1,6 +1,6 @@
 /* A debug probe that speaks CMSIS-DAP: something that takes request packets and gives one response packet for each, in
- * order. What is below is TCP (the framing of OpenOCD's cmsis-dap "tcp" backend) or USB bulk (CMSIS-DAP v2); tests and
- * benchmarks put a board in the same process below, or a wrapper that makes faults.
+ * order. What is below is TCP (the framing of OpenOCD's cmsis-dap "tcp" backend), USB bulk (CMSIS-DAP v2) or HID reports
+ * (CMSIS-DAP v1); tests and benchmarks put a board in the same process below, or a wrapper that makes faults.
  *
  * Life cycle: imp_probe_open (or a driver's own constructor), then submit and collect, then imp_probe_close. After a
  * submit or collect failed, only close is allowed: requests and responses may be out of step.
@@ -44,8 +44,9 @@ struct ImpProbe {
 
 /* Opens a probe:
  *   tcp:HOST:PORT   tcp:HOST   an IPv6 address in brackets
- *   usb:SERIAL                 the USB probe with this serial number
+ *   usb:SERIAL                 the USB probe with this serial number: v2, or v1 where it has no v2
  *   usb:                       the only USB probe there is
+ *   hid:SERIAL   hid:          the same, but always v1
  * Errors: IMP_E_ARGUMENT (the spec), IMP_E_PROBE_NOT_FOUND, IMP_E_PROBE_AMBIGUOUS (lists the probes),
  * IMP_E_PROBE_BUSY, IMP_E_PROBE_LOST, IMP_E_PROBE_TIMEOUT. */
 ImpProbe *imp_probe_open(const char *spec, const ImpClock *clock, GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -57,11 +58,12 @@ typedef struct {
     char *serial; /* "" if the probe has none */
     char *product;
     guint16 vendor_id, product_id;
+    gboolean has_bulk, has_hid; /* CMSIS-DAP v2, v1: at least one */
 } ImpProbeUsb;
 
 void imp_probe_usb_free(ImpProbeUsb *entry);
 
-/* All CMSIS-DAP v2 probes on USB, sorted by serial; elements are ImpProbeUsb. Opens each device that may be one for its
+/* All CMSIS-DAP probes on USB, v2 and v1, one entry each, sorted by serial; elements are ImpProbeUsb. Opens each device that may be one for its
  * strings; those that may not be opened are left out. Errors: IMP_E_IO. */
 GPtrArray *imp_probe_list_usb(GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

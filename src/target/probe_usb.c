@@ -1,30 +1,22 @@
-/* CMSIS-DAP v2 over USB: a vendor-class interface with a bulk OUT and a bulk IN endpoint, in this order; "CMSIS-DAP" in
- * the interface's string or, with older firmware, in the product's (ARM CMSIS-DAP 2.1, "Configure USB Peripheral").
- * Asynchronous transfers: as many packets in flight as the owner submits. */
+/* CMSIS-DAP over USB, version 2 (a vendor-class interface with a bulk OUT and a bulk IN endpoint) and version 1 (HID reports,
+ * see probe_hid.c): each packet is one transfer out and one back. The transfers are asynchronous: as many packets are in
+ * flight as the owner submits. */
 #include "target/probe-drivers.h"
+#include "target/usb.h"
 
 #include "base/error.h"
 
-#include <libusb.h>
 #include <string.h>
 
-#define MARK             "CMSIS-DAP"
-#define STRING_MAX       256
 #define STALE_TIMEOUT_MS 20 /* an answer that an earlier owner left behind is there at once */
 #define STALE_MAX        16
 #define CLOSE_TIMEOUT_MS 1000
-
-typedef struct {
-    guint8 interface;
-    guint8 out, in; /* endpoint addresses */
-    guint16 in_packet_bytes;
-} Endpoints;
 
 /* One packet: its way out and its way back. */
 typedef struct {
     struct libusb_transfer *out, *in;
     gboolean out_pending, in_pending;
-    guint8 request[IMP_PROBE_PACKET_BYTES_MAX];
+    guint8 request[IMP_USB_OUT_BUFFER_BYTES];
     guint8 response[IMP_PROBE_PACKET_BYTES_MAX];
 } Slot;
 
@@ -33,7 +25,7 @@ typedef struct {
     const ImpClock *clock;
     libusb_context *context;
     libusb_device_handle *handle;
-    Endpoints endpoints;
+    ImpUsbWay way;
     gboolean claimed;
     Slot slots[IMP_PROBE_PACKETS_MAX];
     guint64 submitted, collected;
@@ -107,20 +99,32 @@ static int wait_while(UsbProbe *self, const gboolean *pending, guint timeout_ms)
     return LIBUSB_SUCCESS;
 }
 
+static void fill_transfers(UsbProbe *self, Slot *slot, const guint8 *request, gsize n_bytes)
+{
+    const ImpUsbWay *way = &self->way;
+    if (way->is_hid) {
+        imp_usb_hid_fill_out(slot->out, self->handle, way, slot->request, request, n_bytes, on_out_done,
+                             slot);
+        libusb_fill_interrupt_transfer(slot->in, self->handle, way->in, slot->response, way->packet_bytes,
+                                       on_in_done, slot, 0);
+        return;
+    }
+    gsize wanted = self->probe.packet_bytes != 0 ? self->probe.packet_bytes : way->packet_bytes;
+    memcpy(slot->request, request, n_bytes);
+    libusb_fill_bulk_transfer(slot->out, self->handle, way->out, slot->request, (int)n_bytes, on_out_done,
+                              slot, 0);
+    libusb_fill_bulk_transfer(slot->in, self->handle, way->in, slot->response,
+                              (int)MIN(wanted, sizeof slot->response), on_in_done, slot, 0);
+}
+
 static gboolean usb_submit(ImpProbe *probe, const guint8 *request, gsize n_bytes, GError **error)
 {
     UsbProbe *self = (UsbProbe *)probe;
-    g_assert(n_bytes <= IMP_PROBE_PACKET_BYTES_MAX &&
-             self->submitted - self->collected < IMP_PROBE_PACKETS_MAX);
+    g_assert(n_bytes <= probe->packet_bytes_max && self->submitted - self->collected < IMP_PROBE_PACKETS_MAX);
     Slot *slot = &self->slots[self->submitted % IMP_PROBE_PACKETS_MAX];
     int status = wait_while(self, &slot->out_pending, IMP_PROBE_TIMEOUT_MS);
     if (status == LIBUSB_SUCCESS) {
-        gsize wanted = probe->packet_bytes != 0 ? probe->packet_bytes : self->endpoints.in_packet_bytes;
-        memcpy(slot->request, request, n_bytes);
-        libusb_fill_bulk_transfer(slot->out, self->handle, self->endpoints.out, slot->request, (int)n_bytes,
-                                  on_out_done, slot, 0);
-        libusb_fill_bulk_transfer(slot->in, self->handle, self->endpoints.in, slot->response,
-                                  (int)MIN(wanted, sizeof slot->response), on_in_done, slot, 0);
+        fill_transfers(self, slot, request, n_bytes);
         status = libusb_submit_transfer(slot->out);
         slot->out_pending = status == LIBUSB_SUCCESS;
     }
@@ -191,7 +195,7 @@ static void usb_close(ImpProbe *probe)
         libusb_free_transfer(self->slots[i].in);
     }
     if (self->claimed)
-        libusb_release_interface(self->handle, self->endpoints.interface);
+        libusb_release_interface(self->handle, self->way.interface);
     if (self->handle != NULL)
         libusb_close(self->handle);
     libusb_exit(self->context);
@@ -199,125 +203,6 @@ static void usb_close(ImpProbe *probe)
 }
 
 static const ImpProbeOps usb_ops = {usb_submit, usb_collect, usb_close};
-
-/* TRUE if the interface is of the right class and begins with bulk OUT and bulk IN. */
-static gboolean match_interface(const struct libusb_interface_descriptor *d, Endpoints *out)
-{
-    if (d->bInterfaceClass != LIBUSB_CLASS_VENDOR_SPEC || d->bNumEndpoints < 2)
-        return FALSE;
-    const struct libusb_endpoint_descriptor *to = &d->endpoint[0], *from = &d->endpoint[1];
-    gboolean bulk = (to->bmAttributes & LIBUSB_TRANSFER_TYPE_MASK) == LIBUSB_TRANSFER_TYPE_BULK &&
-                    (from->bmAttributes & LIBUSB_TRANSFER_TYPE_MASK) == LIBUSB_TRANSFER_TYPE_BULK;
-    if (!bulk || (to->bEndpointAddress & LIBUSB_ENDPOINT_IN) != 0 ||
-        (from->bEndpointAddress & LIBUSB_ENDPOINT_IN) == 0)
-        return FALSE;
-    out->interface = d->bInterfaceNumber;
-    out->out = to->bEndpointAddress;
-    out->in = from->bEndpointAddress;
-    out->in_packet_bytes = MIN(from->wMaxPacketSize & 0x7FF, IMP_PROBE_PACKET_BYTES_MAX);
-    return out->in_packet_bytes > 0;
-}
-
-/* A descriptor's string as UTF-8; "" if there is none. */
-static char *string_of(libusb_device_handle *handle, guint8 index)
-{
-    unsigned char text[STRING_MAX] = "";
-    int n_bytes = index != 0 ? libusb_get_string_descriptor_ascii(handle, index, text, sizeof text) : 0;
-    return n_bytes > 0 ? g_utf8_make_valid((const char *)text, MIN(n_bytes, STRING_MAX - 1)) : g_strdup("");
-}
-
-typedef struct {
-    libusb_device_handle *handle; /* NULL if it may not be opened */
-    Endpoints endpoints;
-    ImpProbeUsb *about;
-} Found;
-
-/* Looks whether a device is a probe. TRUE and a closed or open handle in *out; FALSE if it is none. Devices without a
- * fitting interface are never opened. */
-static gboolean examine(libusb_device *device, Found *out, gboolean *out_denied)
-{
-    struct libusb_device_descriptor d;
-    struct libusb_config_descriptor *config = NULL;
-    if (libusb_get_device_descriptor(device, &d) != 0 ||
-        libusb_get_active_config_descriptor(device, &config) != 0)
-        return FALSE;
-    gboolean found = FALSE, by_product = FALSE;
-    libusb_device_handle *handle = NULL;
-    g_autofree char *product = NULL;
-    for (guint i = 0; i < config->bNumInterfaces && !found; i++) {
-        Endpoints endpoints;
-        if (config->interface[i].num_altsetting < 1 ||
-            !match_interface(&config->interface[i].altsetting[0], &endpoints))
-            continue;
-        if (handle == NULL) {
-            int status = libusb_open(device, &handle);
-            *out_denied = *out_denied || status == LIBUSB_ERROR_ACCESS;
-            if (status != LIBUSB_SUCCESS)
-                break;
-            product = string_of(handle, d.iProduct);
-            by_product = strstr(product, MARK) != NULL;
-        }
-        g_autofree char *name = string_of(handle, config->interface[i].altsetting[0].iInterface);
-        found = strstr(name, MARK) != NULL || by_product;
-        out->endpoints = endpoints;
-    }
-    if (found) {
-        out->handle = handle;
-        out->about = g_new0(ImpProbeUsb, 1);
-        out->about->serial = string_of(handle, d.iSerialNumber);
-        out->about->product = g_steal_pointer(&product);
-        out->about->vendor_id = d.idVendor;
-        out->about->product_id = d.idProduct;
-    } else if (handle != NULL) {
-        libusb_close(handle);
-    }
-    libusb_free_config_descriptor(config);
-    return found;
-}
-
-void imp_probe_usb_free(ImpProbeUsb *entry)
-{
-    if (entry == NULL)
-        return;
-    g_free(entry->serial);
-    g_free(entry->product);
-    g_free(entry);
-}
-
-static void found_free(gpointer data)
-{
-    Found *found = data;
-    if (found->handle != NULL)
-        libusb_close(found->handle);
-    imp_probe_usb_free(found->about);
-    g_free(found);
-}
-
-static gint compare_found(gconstpointer a, gconstpointer b)
-{
-    const Found *const *x = a, *const *y = b;
-    return strcmp((*x)->about->serial, (*y)->about->serial);
-}
-
-/* Every probe, opened; elements are Found. NULL and IMP_E_IO. */
-static GPtrArray *find_all(libusb_context *context, gboolean *out_denied, GError **error)
-{
-    libusb_device **devices = NULL;
-    ssize_t n_devices = libusb_get_device_list(context, &devices);
-    if (n_devices < 0) {
-        imp_error_set(error, IMP_E_IO, "USB devices cannot be listed: %s", libusb_strerror((int)n_devices));
-        return NULL;
-    }
-    GPtrArray *all = g_ptr_array_new_with_free_func(found_free);
-    for (ssize_t i = 0; i < n_devices && all->len < IMP_PROBE_USB_LIST_MAX; i++) {
-        Found found = {0};
-        if (examine(devices[i], &found, out_denied))
-            g_ptr_array_add(all, g_memdup2(&found, sizeof found));
-    }
-    libusb_free_device_list(devices, 1);
-    g_ptr_array_sort(all, compare_found);
-    return all;
-}
 
 static libusb_context *new_context(GError **error)
 {
@@ -335,12 +220,12 @@ GPtrArray *imp_probe_list_usb(GError **error)
     if (context == NULL)
         return NULL;
     gboolean denied = FALSE;
-    GPtrArray *all = find_all(context, &denied, error);
+    GPtrArray *all = imp_usb_find_all(context, &denied, error);
     GPtrArray *list = NULL;
     if (all != NULL) {
         list = g_ptr_array_new_with_free_func((GDestroyNotify)imp_probe_usb_free);
         for (guint i = 0; i < all->len; i++)
-            g_ptr_array_add(list, g_steal_pointer(&((Found *)all->pdata[i])->about));
+            g_ptr_array_add(list, g_steal_pointer(&((ImpUsbFound *)all->pdata[i])->about));
         g_ptr_array_unref(all);
     }
     libusb_exit(context);
@@ -348,14 +233,18 @@ GPtrArray *imp_probe_list_usb(GError **error)
 }
 
 /* The one that is meant; NULL and why not. */
-static Found *choose(GPtrArray *all, const char *serial, gboolean denied, GError **error)
+static ImpUsbFound *choose(GPtrArray *all, const char *serial, gboolean only_hid, gboolean denied,
+                           GError **error)
 {
     g_autoptr(GString) names = g_string_new("");
-    Found *chosen = NULL;
+    const char *kind = only_hid ? "hid" : "usb";
+    ImpUsbFound *chosen = NULL;
     guint matches = 0;
     for (guint i = 0; i < all->len; i++) {
-        Found *found = all->pdata[i];
-        g_string_append_printf(names, "%s%s (%s)", i > 0 ? ", " : "", found->about->serial,
+        ImpUsbFound *found = all->pdata[i];
+        if (only_hid && !found->about->has_hid)
+            continue;
+        g_string_append_printf(names, "%s%s (%s)", names->len > 0 ? ", " : "", found->about->serial,
                                found->about->product);
         if (*serial == '\0' || strcmp(serial, found->about->serial) == 0) {
             chosen = found;
@@ -365,11 +254,11 @@ static Found *choose(GPtrArray *all, const char *serial, gboolean denied, GError
     if (matches == 1)
         return chosen;
     if (matches > 1)
-        imp_error_set(error, IMP_E_PROBE_AMBIGUOUS, "usb:%s: %u probes could be meant; there are: %s", serial,
-                      matches, names->str);
+        imp_error_set(error, IMP_E_PROBE_AMBIGUOUS, "%s:%s: %u probes could be meant; there are: %s", kind,
+                      serial, matches, names->str);
     else
-        imp_error_set(error, IMP_E_PROBE_NOT_FOUND, "usb:%s: no such probe; there %s%s%s", serial,
-                      all->len > 0 ? "are: " : "is none", names->str,
+        imp_error_set(error, IMP_E_PROBE_NOT_FOUND, "%s:%s: no such probe; there %s%s%s", kind, serial,
+                      names->len > 0 ? "are: " : "is none", names->str,
                       denied ? "; a device that may be one cannot be opened: permission denied" : "");
     return NULL;
 }
@@ -379,15 +268,18 @@ static void drain(UsbProbe *self)
 {
     unsigned char waste[IMP_PROBE_PACKET_BYTES_MAX];
     int got;
+    int wanted = self->way.is_hid ? self->way.packet_bytes : (int)sizeof waste;
     for (guint i = 0; i < STALE_MAX; i++)
-        if (libusb_bulk_transfer(self->handle, self->endpoints.in, waste, sizeof waste, &got,
-                                 STALE_TIMEOUT_MS) != 0)
+        if ((self->way.is_hid ? libusb_interrupt_transfer : libusb_bulk_transfer)(
+                self->handle, self->way.in, waste, wanted, &got, STALE_TIMEOUT_MS) != 0)
             return;
 }
 
 static gboolean claim(UsbProbe *self, GError **error)
 {
-    int status = libusb_claim_interface(self->handle, self->endpoints.interface);
+    if (self->way.is_hid)
+        imp_usb_hid_borrow(self->handle);
+    int status = libusb_claim_interface(self->handle, self->way.interface);
     if (status != LIBUSB_SUCCESS) {
         fail_usb(self->probe.name, status, "claiming the interface", error);
         return FALSE;
@@ -397,7 +289,7 @@ static gboolean claim(UsbProbe *self, GError **error)
     return TRUE;
 }
 
-ImpProbe *imp_probe_usb_open(const char *serial, const ImpClock *clock, GError **error)
+ImpProbe *imp_probe_usb_open(const char *serial, gboolean only_hid, const ImpClock *clock, GError **error)
 {
     libusb_context *context = new_context(error);
     if (context == NULL)
@@ -414,13 +306,16 @@ ImpProbe *imp_probe_usb_open(const char *serial, const ImpClock *clock, GError *
                  self->slots[i].in != NULL); /* out of memory, as GLib does it */
     }
     gboolean denied = FALSE, good = FALSE;
-    GPtrArray *all = find_all(context, &denied, error);
-    Found *found = all != NULL ? choose(all, serial, denied, error) : NULL;
+    GPtrArray *all = imp_usb_find_all(context, &denied, error);
+    ImpUsbFound *found = all != NULL ? choose(all, serial, only_hid, denied, error) : NULL;
     if (found != NULL) {
-        g_snprintf(self->probe.name, sizeof self->probe.name, "usb:%s (%s)", found->about->serial,
-                   found->about->product);
+        self->way = only_hid || !found->about->has_bulk ? found->hid : found->bulk;
+        self->probe.padded = self->way.is_hid;
+        if (self->way.is_hid)
+            self->probe.packet_bytes_max = self->way.packet_bytes;
+        g_snprintf(self->probe.name, sizeof self->probe.name, "%s:%s (%s)", self->way.is_hid ? "hid" : "usb",
+                   found->about->serial, found->about->product);
         self->handle = g_steal_pointer(&found->handle);
-        self->endpoints = found->endpoints;
     }
     if (all != NULL)
         g_ptr_array_unref(all);

@@ -31,6 +31,7 @@ typedef struct {
 struct Fixture {
     const Kind *kind;
     const char *spec; /* what imp_probe_open gets; the partner behind it is elsewhere if partner is NULL */
+    const char *shape; /* what is told of the USB probe, see check_usb; NULL: it is none */
     char *spec_text;
     Partner *partner;
     ImpBoard *board;
@@ -162,9 +163,32 @@ static void expect_failure(Fixture *f, gsize cap, guint timeout_ms, int code)
 
 /* ---- the cases ---- */
 
+/* The list has this one probe, and the way to it is the one that is meant. shape: "v2", "v1" or "both" are offered, then
+ * the bytes of a report, or 0 where v2 is used. */
+static void check_usb(Fixture *f)
+{
+    g_auto(GStrv) words = g_strsplit(f->shape, " ", 2);
+    guint64 report_bytes = g_ascii_strtoull(words[1], NULL, 10);
+    g_assert_cmpint(f->probe->padded, ==, report_bytes > 0);
+    g_assert_cmpuint(f->probe->packet_bytes_max, ==,
+                     report_bytes > 0 ? report_bytes : IMP_PROBE_PACKET_BYTES_MAX);
+    g_assert_true(g_str_has_prefix(f->probe->name, report_bytes > 0 ? "hid:USBPROXY1 (" : "usb:USBPROXY1 ("));
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) list = imp_probe_list_usb(&error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(list->len, ==, 1);
+    const ImpProbeUsb *entry = list->pdata[0];
+    g_assert_cmpstr(entry->serial, ==, "USBPROXY1");
+    g_assert_cmpuint(entry->vendor_id, ==, 0x1209);
+    g_assert_cmpint(entry->has_bulk, ==, strcmp(words[0], "v1") != 0);
+    g_assert_cmpint(entry->has_hid, ==, strcmp(words[0], "v2") != 0);
+}
+
 static void test_info(Fixture *f)
 {
     begin(f);
+    if (f->shape != NULL)
+        check_usb(f);
     g_assert_cmpuint(f->packet_bytes, ==, MIN(PARTNER_PACKET_BYTES, f->probe->packet_bytes_max));
     g_assert_cmpuint(ask_number(f, 0xF0, 1) & 1, ==, 1); /* SWD */
     guint8 response[IMP_PROBE_PACKET_BYTES_MAX];
@@ -364,8 +388,8 @@ static const struct {
 
 typedef struct {
     const Kind *kind; /* NULL: below usb-proxy, with these options */
-    const char *options[2];
-    const char *spec;
+    const char *options[3];
+    const char *spec, *shape;
     gsize number;
 } Run;
 
@@ -374,7 +398,7 @@ static const char *own_path;
 static void run_here(gconstpointer data)
 {
     const Run *run = data;
-    Fixture f = {.kind = run->kind, .spec = run->spec};
+    Fixture f = {.kind = run->kind, .spec = run->spec, .shape = run->shape};
     cases[run->number].run(&f);
     if (f.partner != NULL)
         partner_free(f.partner);
@@ -405,7 +429,8 @@ static void run_below_proxy(gconstpointer data)
     for (gsize i = 0; i < G_N_ELEMENTS(run->options) && run->options[i] != NULL; i++)
         g_ptr_array_add(args, (gpointer)run->options[i]);
     const char *const rest[] = {
-        "--board", partner_address(partner), "--", own_path, "--spec", run->spec, "-p", path, NULL};
+        "--board", partner_address(partner), "--", own_path, "--spec", run->spec, run->shape, "-p", path,
+        NULL};
     for (gsize i = 0; i < G_N_ELEMENTS(rest); i++)
         g_ptr_array_add(args, (gpointer)rest[i]);
     g_auto(GStrv) environment = g_get_environ();
@@ -438,14 +463,21 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     own_path = argv[0];
-    if (argc == 3 && strcmp(argv[1], "--spec") == 0) {
-        add("spec", (Run){.kind = &kind_spec, .spec = argv[2]});
+    if (argc == 4 && strcmp(argv[1], "--spec") == 0) {
+        add("spec", (Run){.kind = &kind_spec, .spec = argv[2], .shape = argv[3]});
         return g_test_run();
     }
     add("tcp", (Run){.kind = &kind_tcp});
     add("wrapper", (Run){.kind = &kind_wrapper});
     add("board", (Run){.kind = &kind_board});
-    if (g_getenv("USB_PROXY") != NULL)
-        add("usb-v2", (Run){.spec = "usb:"});
+    if (g_getenv("USB_PROXY") != NULL) {
+        add("usb-v2", (Run){.spec = "usb:", .shape = "v2 0"});
+        add("usb-v2-of-both", (Run){.spec = "usb:", .shape = "both 0", .options = {"--both"}});
+        add("usb-v1", (Run){.spec = "usb:", .shape = "v1 64", .options = {"--v1"}});
+        add("hid-of-both",
+            (Run){.spec = "hid:", .shape = "both 512", .options = {"--both", "--report-bytes=512"}});
+        add("hid-set-report",
+            (Run){.spec = "hid:USBPROXY1", .shape = "v1 64", .options = {"--v1", "--set-report"}});
+    }
     return g_test_run();
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The engine in a process of its own against a board in another: over CMSIS-DAP's TCP framing, and over USB through libusb and
-a mocked device. Programs and verifies; each trouble is told by its code, and nothing hangs."""
+"""The engine in a process of its own against a board in another: over CMSIS-DAP's TCP framing, and over USB (bulk and
+HID) through libusb and a mocked device. Programs and verifies; each trouble is told by its code, and nothing hangs."""
 import os
 import random
 import subprocess
@@ -10,6 +10,7 @@ import imptest
 IMAGE_BYTES = 48 * 1024
 SEED = 20261123
 TIMEOUT_S = 120
+PROXY = {"usb": [], "hid": ["--v1"], "hid-set-report": ["--v1", "--set-report"], "hid-large": ["--v1", "--report-bytes=512"], "both": ["--both"]}
 
 
 def sanitizer_of(path):
@@ -33,8 +34,8 @@ class Paths(imptest.TestCase):
         flashcli = imptest.program("flashcli")
         args = [flashcli, spec or (f"tcp:{board.dap}" if path == "tcp" else "usb:"), "nRF51822", image, "0", *options]
         env = dict(os.environ)
-        if path == "usb":
-            args = [imptest.program("usb-proxy"), "--board", board.dap, "--", *args]
+        if path != "tcp":
+            args = [imptest.program("usb-proxy"), "--board", board.dap, *PROXY[path], "--", *args]
             library = sanitizer_of(flashcli)
             if library:
                 env["LD_PRELOAD"] = library
@@ -44,12 +45,14 @@ class Paths(imptest.TestCase):
         done = subprocess.run(timeout=TIMEOUT_S, **self.command(*args, **more))
         return done.returncode, done.stdout
 
-    def programs(self, path, *options):
+    def programs(self, path, *options, spec=None):
         board = self.board("--seed", "61", "--fill", "random")
         image, data = self.image()
         before = board.dump()
-        status, out = self.flash(board, path, image, *options)
+        status, out = self.flash(board, path, image, *options, spec=spec)
         self.assertEqual(status, 0, out)
+        wanted = "tcp:" if path == "tcp" else "hid:" if "hid" in path or spec else "usb:"
+        self.assertTrue(out.startswith(wanted), out)
         uid = bytes.fromhex(board.control("uid"))[::-1]  # the board tells it as a number, the engine as memory has it
         self.assertIn(f"UID {uid.hex()}", out)
         self.assertIn(f"verify   {IMAGE_BYTES}/{IMAGE_BYTES}", out)
@@ -74,6 +77,19 @@ class Paths(imptest.TestCase):
 
     def test_usb_programs_after_mass_erase(self):
         self.programs("usb", "4000000", "all")
+
+    def test_hid_programs_pages(self):
+        self.programs("hid", "1000000", "used")
+
+    def test_hid_programs_after_mass_erase(self):
+        self.programs("hid-set-report", "4000000", "all")
+
+    def test_hid_programs_with_large_reports(self):
+        self.programs("hid-large", "4000000", "all")
+
+    def test_a_probe_that_offers_both(self):
+        self.programs("both", "4000000", "all")
+        self.programs("both", "4000000", "all", spec="hid:")
 
     def fails(self, path, board_options, code, *words):
         board = self.board(*board_options)
@@ -104,7 +120,7 @@ class Paths(imptest.TestCase):
             self.fails(path, ["--fault", "wrong-variant"], 2101)
 
     def test_an_empty_socket(self):
-        for path in ("tcp", "usb"):
+        for path in ("tcp", "usb", "hid"):
             self.fails(path, ["--empty"], 2010)
 
     def test_no_such_probe(self):
@@ -114,6 +130,11 @@ class Paths(imptest.TestCase):
         self.assertEqual(status, 1, out)
         self.assertIn("E2001 ", out)
         self.assertIn("there are: ", out)
+        for spec in ("hid:", "hid:0815"):
+            status, out = self.flash(board, "usb", image, spec=spec)
+            self.assertEqual(status, 1, out)
+            self.assertIn("E2001 ", out)
+            self.assertIn("there is none", out)
         addr = board.dap
         board.stop()
         status, out = self.flash(board, "tcp", image, spec=f"tcp:{addr}")

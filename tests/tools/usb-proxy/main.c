@@ -14,7 +14,7 @@
 #define NODE    "/dev/bus/usb/001/002"
 #define VENDOR  0x1209 /* pid.codes; the product ID is one of its numbers for tests */
 #define PRODUCT 0x0001
-enum { EP_OUT = 0x01, EP_IN = 0x82 };
+enum { EP_OUT = 0x01, EP_IN = 0x82, EP_HID_OUT = 0x03, EP_HID_IN = 0x84 };
 enum { EXIT_USAGE = 2, EXIT_NO_CHILD = 127, EXIT_BY_SIGNAL = 128 };
 
 /* ---- the TCP side ---- */
@@ -93,22 +93,69 @@ static gboolean wire_open(struct wire *w, const char *addr, GError **error)
 
 /* ---- the device ---- */
 
-static const guint8 descriptors[] = {
-    /* device */
-    18, 1, 0x00, 0x02, 0, 0, 0, 64, VENDOR & 0xFF, VENDOR >> 8, PRODUCT & 0xFF, PRODUCT >> 8, 0x00, 0x01, 1,
-    2, 3, 1,
-    /* configuration: one interface, bus powered, 100 mA */
-    9, 2, 9 + 9 + 7 + 7, 0, 1, 1, 0, 0x80, 50,
-    /* interface: vendor class, two endpoints, OUT first (CMSIS-DAP v2) */
-    9, 4, 0, 0, 2, 0xFF, 0, 0, 4,
-    /* bulk OUT and bulk IN, 512 bytes: high speed */
-    7, 5, EP_OUT, 2, 0x00, 0x02, 0, 7, 5, EP_IN, 2, 0x00, 0x02, 0};
+enum { USB_CLASS_HID = 3, USB_CLASS_VENDOR = 0xFF };
+enum { TYPE_BULK = 2, TYPE_INTERRUPT = 3 };
 
-static gboolean add_device(UMockdevTestbed *bed, GError **error)
+/* What the probe offers. */
+struct shape {
+    gboolean bulk; /* CMSIS-DAP v2 */
+    gsize report_bytes; /* CMSIS-DAP v1: of each report; 0: not offered */
+    gboolean set_report; /* without an interrupt OUT endpoint */
+};
+
+static void add_endpoint(GByteArray *to, guint8 address, guint8 type, gsize packet_bytes)
+{
+    g_byte_array_append(to,
+                        (guint8[]){7, 5, address, type, (guint8)packet_bytes, (guint8)(packet_bytes >> 8),
+                                   type == TYPE_INTERRUPT},
+                        7);
+}
+
+/* Vendor class, OUT first; packets of 512 bytes: high speed. */
+static void add_bulk(GByteArray *to, guint8 number)
+{
+    g_byte_array_append(to, (guint8[]){9, 4, number, 0, 2, USB_CLASS_VENDOR, 0, 0, 4}, 9);
+    add_endpoint(to, EP_OUT, TYPE_BULK, 512);
+    add_endpoint(to, EP_IN, TYPE_BULK, 512);
+}
+
+/* The HID descriptor (HID 1.11, 6.2.1) promises a report descriptor of 33 bytes, which nobody asks for. */
+static void add_hid(GByteArray *to, guint8 number, const struct shape *shape)
+{
+    g_byte_array_append(to, (guint8[]){9, 4, number, 0, shape->set_report ? 1 : 2, USB_CLASS_HID, 0, 0, 5},
+                        9);
+    g_byte_array_append(to, (guint8[]){9, 0x21, 0x11, 0x01, 0, 1, 0x22, 33, 0}, 9);
+    add_endpoint(to, EP_HID_IN, TYPE_INTERRUPT, shape->report_bytes);
+    if (!shape->set_report)
+        add_endpoint(to, EP_HID_OUT, TYPE_INTERRUPT, shape->report_bytes);
+}
+
+static GByteArray *make_descriptors(const struct shape *shape)
+{
+    static const guint8 device[] = {
+        18,           1,    0x00, 0x02, 0, 0, 0, 64, VENDOR & 0xFF, VENDOR >> 8, PRODUCT & 0xFF,
+        PRODUCT >> 8, 0x00, 0x01, 1,    2, 3, 1};
+    guint8 n_interfaces = 0;
+    GByteArray *interfaces = g_byte_array_new(), *all = g_byte_array_new();
+    if (shape->report_bytes != 0)
+        add_hid(interfaces, n_interfaces++, shape);
+    if (shape->bulk)
+        add_bulk(interfaces, n_interfaces++);
+    gsize total = 9 + interfaces->len;
+    g_byte_array_append(all, device, sizeof device);
+    /* configuration: bus powered, 100 mA */
+    g_byte_array_append(
+        all, (guint8[]){9, 2, (guint8)total, (guint8)(total >> 8), n_interfaces, 1, 0, 0x80, 50}, 9);
+    g_byte_array_append(all, interfaces->data, interfaces->len);
+    g_byte_array_unref(interfaces);
+    return all;
+}
+
+static gboolean add_device(UMockdevTestbed *bed, const GByteArray *descriptors, GError **error)
 {
     g_autoptr(GString) hex = g_string_new(NULL);
-    for (gsize i = 0; i < sizeof descriptors; i++)
-        g_string_append_printf(hex, "%02X", descriptors[i]);
+    for (gsize i = 0; i < descriptors->len; i++)
+        g_string_append_printf(hex, "%02X", descriptors->data[i]);
     g_autofree char *text = g_strdup_printf("P: /devices/pci0000:00/0000:00:14.0/usb1/1-1\n"
                                             "N: bus/usb/001/002\n"
                                             "E: DEVNAME=" NODE "\n"
@@ -177,16 +224,22 @@ int main(int argc, char **argv)
 {
     g_autofree char *board = NULL, *serial = NULL;
     g_auto(GStrv) command = NULL;
+    gboolean v1 = FALSE, both = FALSE, set_report = FALSE;
+    int report_bytes = 64;
     const GOptionEntry entries[] = {
         {"board", 'b', 0, G_OPTION_ARG_STRING, &board, "DAP port of the board", "HOST:PORT"},
         {"serial", 's', 0, G_OPTION_ARG_STRING, &serial, "Serial number of the probe (default USBPROXY1)",
          "TEXT"},
+        {"v1", 0, 0, G_OPTION_ARG_NONE, &v1, "Offer CMSIS-DAP v1 (HID) in place of v2", NULL},
+        {"both", 0, 0, G_OPTION_ARG_NONE, &both, "Offer v1 and v2", NULL},
+        {"report-bytes", 0, 0, G_OPTION_ARG_INT, &report_bytes, "Size of HID reports (default 64)", "N"},
+        {"set-report", 0, 0, G_OPTION_ARG_NONE, &set_report, "v1 without an interrupt OUT endpoint", NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &command, NULL, "-- COMMAND..."},
         {NULL}};
     g_autoptr(GError) error = NULL;
     g_autoptr(GOptionContext) context = g_option_context_new(NULL);
     g_option_context_set_summary(
-        context, "Runs COMMAND where libusb sees a CMSIS-DAP v2 probe that is a board's DAP port.");
+        context, "Runs COMMAND where libusb sees a CMSIS-DAP probe that is a board's DAP port.");
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, &argc, &argv, &error)) {
         g_printerr("usb-proxy: %s\n", error->message);
@@ -196,19 +249,37 @@ int main(int argc, char **argv)
         g_printerr("usb-proxy: --board HOST:PORT and a command are needed\n");
         return EXIT_USAGE;
     }
+    if (report_bytes < 8 || report_bytes > (int)USBDEV_PACKET_MAX) {
+        g_printerr("usb-proxy: reports have 8 to %u bytes\n", USBDEV_PACKET_MAX);
+        return EXIT_USAGE;
+    }
+    const struct shape shape = {
+        .bulk = !v1 || both, .report_bytes = v1 || both ? (gsize)report_bytes : 0, .set_report = set_report};
     struct wire wire = {0};
     if (!wire_open(&wire, board, &error)) {
         g_printerr("usb-proxy: board %s: %s\n", board, error->message);
         return EXIT_FAILURE;
     }
-    const char *strings[] = {"Imprint", "Imprint CMSIS-DAP (mocked USB)", serial ? serial : "USBPROXY1",
-                             "CMSIS-DAP v2", NULL};
+    const char *strings[] = {"Imprint",
+                             "Imprint CMSIS-DAP (mocked USB)",
+                             serial ? serial : "USBPROXY1",
+                             "CMSIS-DAP v2",
+                             "CMSIS-DAP v1",
+                             NULL};
     static const struct usbdev_ops ops = {wire_send, wire_receive};
-    const struct usbdev_descriptors d = {descriptors, sizeof descriptors, strings};
+    g_autoptr(GByteArray) descriptors = make_descriptors(&shape);
+    const struct usbdev_descriptors d = {.bytes = descriptors->data,
+                                         .size = descriptors->len,
+                                         .strings = strings,
+                                         .report_bytes = shape.report_bytes,
+                                         .hid_interface = 0,
+                                         .hid_in = EP_HID_IN,
+                                         .hid_out = set_report ? 0 : EP_HID_OUT};
     UsbDev *dev = usbdev_new(&d, &ops, &wire);
     UMockdevTestbed *bed = umockdev_testbed_new();
     int status = EXIT_FAILURE;
-    if (add_device(bed, &error) && umockdev_testbed_attach_ioctl(bed, NODE, usbdev_get_handler(dev), &error))
+    if (add_device(bed, descriptors, &error) &&
+        umockdev_testbed_attach_ioctl(bed, NODE, usbdev_get_handler(dev), &error))
         status = run_child(command);
     else
         g_printerr("usb-proxy: %s\n", error->message);

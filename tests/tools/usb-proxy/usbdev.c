@@ -9,6 +9,7 @@
 #define REAP_WAIT_MS 2
 #define URBS_MAX     256u /* submitted and not reaped */
 #define SETUP_BYTES  8u
+#define SET_REPORT   0x09 /* HID 1.11, 7.2.2 */
 
 struct urb {
     UMockdevIoctlData *data, *buffer;
@@ -21,6 +22,7 @@ struct UsbDev {
     const struct usbdev_ops *ops;
     gpointer user;
     GQueue urbs; /* struct urb *, in the order of submission */
+    gboolean kernel_has_hid; /* usbhid is bound to the HID interface */
 };
 
 static void urb_free(gpointer p)
@@ -73,7 +75,12 @@ static void control_transfer(UsbDev *d, struct urb *u)
     const struct usb_ctrlrequest *r = (const struct usb_ctrlrequest *)(const void *)u->buffer->data;
     guint16 value = GUINT16_FROM_LE(r->wValue), length = GUINT16_FROM_LE(r->wLength);
     if (!(r->bRequestType & USB_DIR_IN)) {
-        finish(u, 0, 0);
+        gboolean report =
+            r->bRequestType == (USB_TYPE_CLASS | USB_RECIP_INTERFACE) && r->bRequest == SET_REPORT;
+        gboolean good = !report || (length == d->descriptors.report_bytes && !d->kernel_has_hid &&
+                                    (gsize)u->buffer->data_len >= SETUP_BYTES + length &&
+                                    d->ops->send(d->user, u->buffer->data + SETUP_BYTES, length));
+        finish(u, good ? 0 : -ENODEV, good ? length : 0);
         return;
     }
     if (r->bRequest != USB_REQ_GET_DESCRIPTOR || (gsize)u->buffer->data_len < SETUP_BYTES + length) {
@@ -97,6 +104,13 @@ static void control_transfer(UsbDev *d, struct urb *u)
     }
 }
 
+static gboolean is_hid(const UsbDev *d, guint8 endpoint)
+{
+    return d->descriptors.report_bytes != 0 &&
+           (endpoint == d->descriptors.hid_in ||
+            (endpoint == d->descriptors.hid_out && d->descriptors.hid_out != 0));
+}
+
 static int submit(UsbDev *d, UMockdevIoctlData *arg)
 {
     g_autoptr(UMockdevIoctlData) data =
@@ -104,8 +118,14 @@ static int submit(UsbDev *d, UMockdevIoctlData *arg)
     if (!data || d->urbs.length == URBS_MAX)
         return -ENOMEM;
     const struct usbdevfs_urb *f = (const struct usbdevfs_urb *)(const void *)data->data;
-    if (f->type != USBDEVFS_URB_TYPE_BULK && f->type != USBDEVFS_URB_TYPE_CONTROL)
+    gboolean hid = is_hid(d, f->endpoint);
+    if (f->type != (hid ? USBDEVFS_URB_TYPE_INTERRUPT : USBDEVFS_URB_TYPE_BULK) &&
+        f->type != USBDEVFS_URB_TYPE_CONTROL)
         return -EINVAL;
+    if (hid && d->kernel_has_hid)
+        return -EBUSY;
+    if (hid && (gsize)f->buffer_length != d->descriptors.report_bytes)
+        return -EMSGSIZE;
     struct urb *u = g_new0(struct urb, 1);
     u->data = g_steal_pointer(&data);
     u->buffer = umockdev_ioctl_data_resolve(u->data, offsetof(struct usbdevfs_urb, buffer),
@@ -135,6 +155,11 @@ static void fill_one(UsbDev *d, int timeout_ms)
         if (n < 0) {
             finish(u, -ENODEV, 0);
         } else if (n > 0) {
+            const struct usbdevfs_urb *f = (const struct usbdevfs_urb *)(const void *)u->data->data;
+            if (is_hid(d, f->endpoint) && n < u->buffer->data_len) {
+                memset(packet + n, 0, (gsize)(u->buffer->data_len - n));
+                n = u->buffer->data_len;
+            }
             gssize fits = MIN(n, u->buffer->data_len);
             umockdev_ioctl_data_update(u->buffer, 0, packet, (int)fits);
             finish(u, n > fits ? -EOVERFLOW : 0, (int)fits);
@@ -194,6 +219,47 @@ static int answer_capabilities(UMockdevIoctlData *arg)
     return 0;
 }
 
+/* Claiming what the kernel's driver holds is refused. */
+static int claim(const UsbDev *d, UMockdevIoctlData *arg)
+{
+    guint number;
+    g_autoptr(UMockdevIoctlData) in = umockdev_ioctl_data_resolve(arg, 0, sizeof number, NULL);
+    if (!in)
+        return -EFAULT;
+    memcpy(&number, in->data, sizeof number);
+    return d->kernel_has_hid && number == d->descriptors.hid_interface ? -EBUSY : 0;
+}
+
+/* Takes an interface from whatever driver holds it, and claims it. */
+static int disconnect_claim(UsbDev *d, UMockdevIoctlData *arg)
+{
+    g_autoptr(UMockdevIoctlData) in =
+        umockdev_ioctl_data_resolve(arg, 0, sizeof(struct usbdevfs_disconnect_claim), NULL);
+    if (!in)
+        return -EFAULT;
+    const struct usbdevfs_disconnect_claim *c =
+        (const struct usbdevfs_disconnect_claim *)(const void *)in->data;
+    if (c->interface == d->descriptors.hid_interface)
+        d->kernel_has_hid = FALSE;
+    return 0;
+}
+
+/* Lets the kernel's driver have its interface again, or takes it away. */
+static int driver_ioctl(UsbDev *d, UMockdevIoctlData *arg)
+{
+    g_autoptr(UMockdevIoctlData) in =
+        umockdev_ioctl_data_resolve(arg, 0, sizeof(struct usbdevfs_ioctl), NULL);
+    if (!in)
+        return -EFAULT;
+    const struct usbdevfs_ioctl *c = (const struct usbdevfs_ioctl *)(const void *)in->data;
+    gboolean connect = c->ioctl_code == (int)USBDEVFS_CONNECT;
+    if ((!connect && c->ioctl_code != (int)USBDEVFS_DISCONNECT) || d->descriptors.report_bytes == 0 ||
+        c->ifno != d->descriptors.hid_interface)
+        return -ENODATA;
+    d->kernel_has_hid = connect;
+    return 0;
+}
+
 static gboolean on_ioctl(UMockdevIoctlBase *handler, UMockdevIoctlClient *client, gpointer user)
 {
     UsbDev *d = user;
@@ -205,6 +271,14 @@ static gboolean on_ioctl(UMockdevIoctlBase *handler, UMockdevIoctlClient *client
         r = answer_capabilities(arg);
         break;
     case USBDEVFS_CLAIMINTERFACE:
+        r = claim(d, arg);
+        break;
+    case USBDEVFS_DISCONNECT_CLAIM:
+        r = disconnect_claim(d, arg);
+        break;
+    case USBDEVFS_IOCTL:
+        r = driver_ioctl(d, arg);
+        break;
     case USBDEVFS_RELEASEINTERFACE:
     case USBDEVFS_SETINTERFACE:
     case USBDEVFS_SETCONFIGURATION:
@@ -213,7 +287,7 @@ static gboolean on_ioctl(UMockdevIoctlBase *handler, UMockdevIoctlClient *client
         r = 0;
         break;
     case USBDEVFS_GETDRIVER:
-        r = -ENODATA; /* no kernel driver is bound */
+        r = d->kernel_has_hid ? 0 : -ENODATA; /* its name is not asked for */
         break;
     case USBDEVFS_SUBMITURB:
         r = submit(d, arg);
@@ -239,6 +313,7 @@ UsbDev *usbdev_new(const struct usbdev_descriptors *descriptors, const struct us
     d->descriptors = *descriptors;
     d->ops = ops;
     d->user = user;
+    d->kernel_has_hid = descriptors->report_bytes != 0;
     g_queue_init(&d->urbs);
     d->handler = umockdev_ioctl_base_new();
     g_signal_connect(d->handler, "handle-ioctl", G_CALLBACK(on_ioctl), d);

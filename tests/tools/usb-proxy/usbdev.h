@@ -1,6 +1,9 @@
-/* A mocked usbdevfs node with one bulk OUT and one bulk IN endpoint (linux/usbdevice_fs.h).
+/* A mocked usbdevfs node of a probe (linux/usbdevice_fs.h): a pair of bulk endpoints, a HID interface, or both.
  *
- * OUT transfers go to send(), IN transfers are filled by receive(), one packet each, in order. Both are called in
+ * OUT transfers (and reports by SET_REPORT) go to send(), IN transfers are filled by receive(), one packet each, in order;
+ * on the HID interface padded to a report. At first the kernel's HID driver holds that interface, as it really does: it
+ * must be taken from it before it can be claimed or used.
+ * Both are called in
  * umockdev's worker thread, which makes all calls of one device node one after the other: the two need no lock.
  * Life cycle: usbdev_new(), umockdev_testbed_attach_ioctl() with usbdev_get_handler(), usbdev_free() after detaching. */
 #ifndef TESTS_TOOLS_USB_PROXY_USBDEV_H
@@ -21,6 +24,8 @@ struct usbdev_descriptors {
     const guint8 *bytes; /* device descriptor, then the configuration with all that belongs to it */
     gsize size;
     const char *const *strings; /* index 1 and up; NULL-terminated */
+    gsize report_bytes; /* of the HID interface; 0: there is none */
+    guint8 hid_interface, hid_in, hid_out; /* its number and its endpoints; hid_out 0: none */
 };
 
 typedef struct UsbDev UsbDev;
