@@ -3,6 +3,8 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "base/nearest.h"
+
 /* The tree is built from libyaml's events, not from its documents: so anchors, tags and depth are refused where they
  * stand, before anything is built from them. */
 
@@ -21,6 +23,7 @@ struct ImpYaml {
     GPtrArray *lines; /* starts of lines in text */
     ImpYamlNode *root;
     guint n_nodes;
+    GPtrArray *warnings; /* of Fault, at most IMP_YAML_FAULTS_MAX */
     GPtrArray *faults;
     guint n_faults; /* those not kept included */
 };
@@ -54,6 +57,7 @@ void imp_yaml_free(ImpYaml *yaml)
         return;
     node_free(yaml->root);
     g_ptr_array_unref(yaml->faults);
+    g_ptr_array_unref(yaml->warnings);
     g_ptr_array_unref(yaml->lines);
     g_free(yaml->text);
     g_free(yaml->file);
@@ -105,23 +109,32 @@ char *imp_yaml_place(const ImpYaml *yaml, const ImpYamlNode *node)
     return g_strdup_printf("%s:%u:%u", yaml->file, node->line, node->column);
 }
 
-static void add_fault(ImpYaml *yaml, const ImpYamlNode *node, ImpErrorCode code, const char *text)
+/* "recipe.yaml:7:5: what is wrong" with the line. */
+static Fault *make_fault(const ImpYaml *yaml, const ImpYamlNode *node, guint order, const char *prefix,
+                         const char *text)
 {
-    yaml->n_faults++;
-    if (yaml->faults->len == IMP_YAML_FAULTS_MAX)
-        return;
     Fault *fault = g_new0(Fault, 1);
-    fault->code = code;
-    fault->order = yaml->faults->len;
+    fault->order = order;
     fault->text = g_string_new(NULL);
     if (node != NULL) {
         fault->line = node->line;
         fault->column = node->column;
     }
     append_place(yaml, fault->text, fault->line, fault->column);
+    g_string_append(fault->text, prefix);
     g_string_append(fault->text, text);
     if (node != NULL)
         append_excerpt(yaml, fault->text, node->line, node->column, node->width);
+    return fault;
+}
+
+static void add_fault(ImpYaml *yaml, const ImpYamlNode *node, ImpErrorCode code, const char *text)
+{
+    yaml->n_faults++;
+    if (yaml->faults->len == IMP_YAML_FAULTS_MAX)
+        return;
+    Fault *fault = make_fault(yaml, node, yaml->faults->len, "", text);
+    fault->code = code;
     g_ptr_array_add(yaml->faults, fault);
 }
 
@@ -132,6 +145,17 @@ void imp_yaml_fault(ImpYaml *yaml, const ImpYamlNode *node, ImpErrorCode code, c
     g_autofree char *text = g_strdup_vprintf(format, args);
     va_end(args);
     add_fault(yaml, node, code, text);
+}
+
+void imp_yaml_warn(ImpYaml *yaml, const ImpYamlNode *node, const char *format, ...)
+{
+    if (yaml->warnings->len == IMP_YAML_FAULTS_MAX)
+        return;
+    va_list args;
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_ptr_array_add(yaml->warnings, make_fault(yaml, node, yaml->warnings->len, "warning: ", text));
 }
 
 void imp_yaml_note(ImpYaml *yaml, const ImpYamlNode *node, const char *format, ...)
@@ -184,6 +208,130 @@ gboolean imp_yaml_end(ImpYaml *yaml, GError **error)
         g_string_append_printf(all, "\n%s: and %u more", yaml->file, yaml->n_faults - yaml->faults->len);
     imp_error_set(error, ((const Fault *)yaml->faults->pdata[0])->code, "%s", all->str);
     return FALSE;
+}
+
+char **imp_yaml_warnings(const ImpYaml *yaml)
+{
+    char **all = g_new0(char *, yaml->warnings->len + 1);
+    g_ptr_array_sort(yaml->warnings, by_place);
+    for (guint i = 0; i < yaml->warnings->len; i++)
+        all[i] = g_strdup(((const Fault *)yaml->warnings->pdata[i])->text->str);
+    return all;
+}
+
+/* ---- variables ---- */
+
+typedef struct {
+    ImpYaml *yaml;
+    GHashTable *values; /* name → value */
+    GHashTable *used; /* names; borrowed from values */
+} Variables;
+
+/* The number of bytes of a name at the start of text; 0 if there is none. */
+static gsize name_bytes(const char *text)
+{
+    gsize n = 0;
+    if (!g_ascii_isalpha(text[0]) && text[0] != '_')
+        return 0;
+    while (g_ascii_isalnum(text[n]) || text[n] == '_')
+        n++;
+    return n;
+}
+
+static void unknown_variable(const Variables *v, const ImpYamlNode *node, const char *name)
+{
+    g_autofree const char **names = (const char **)g_hash_table_get_keys_as_array(v->values, NULL);
+    const char *nearest = imp_nearest(name, names);
+    if (nearest != NULL)
+        imp_yaml_fault(v->yaml, node, IMP_E_SCHEMA, "there is no variable '%s'; did you mean '%s'?", name,
+                       nearest);
+    else
+        imp_yaml_fault(v->yaml, node, IMP_E_SCHEMA, "there is no variable '%s': give it with -D %s=VALUE",
+                       name, name);
+}
+
+/* Appends what text begins with, ${NAME}, and moves it on; FALSE and a fault if it cannot be. */
+static gboolean put_variable(Variables *v, const ImpYamlNode *node, const char **text, GString *out)
+{
+    gsize n = name_bytes(*text + 2);
+    if (n == 0 || (*text)[2 + n] != '}') {
+        imp_yaml_fault(v->yaml, node, IMP_E_SCHEMA,
+                       "a variable is written ${NAME}, with letters, digits and '_'; $${ stands for ${");
+        return FALSE;
+    }
+    g_autofree char *name = g_strndup(*text + 2, n);
+    gpointer key, value;
+    if (!g_hash_table_lookup_extended(v->values, name, &key, &value)) {
+        unknown_variable(v, node, name);
+        return FALSE;
+    }
+    g_hash_table_add(v->used, key);
+    g_string_append(out, value);
+    *text += n + 3;
+    return TRUE;
+}
+
+static void expand_scalar(Variables *v, ImpYamlNode *node)
+{
+    if (strstr(node->text, "${") == NULL)
+        return;
+    const char *text = node->text;
+    gboolean alone = g_str_has_prefix(text, "${") && strchr(text, '}') == text + strlen(text) - 1;
+    g_autoptr(GString) out = g_string_new(NULL);
+    while (*text != '\0' && out->len <= IMP_YAML_VARIABLE_MAX) {
+        if (g_str_has_prefix(text, "$${")) {
+            g_string_append(out, "${");
+            text += 3;
+        } else if (g_str_has_prefix(text, "${")) {
+            if (!put_variable(v, node, &text, out))
+                return;
+        } else {
+            g_string_append_c(out, *text++);
+        }
+    }
+    if (out->len > IMP_YAML_VARIABLE_MAX) {
+        imp_yaml_fault(v->yaml, node, IMP_E_LIMIT, "with its variables this has more than %d bytes",
+                       IMP_YAML_VARIABLE_MAX);
+        return;
+    }
+    node->quoted = node->quoted && !alone;
+    g_free(node->text);
+    node->text = g_strdup(out->str);
+}
+
+static void expand(Variables *v, ImpYamlNode *node)
+{
+    if (node->kind == IMP_YAML_SCALAR)
+        expand_scalar(v, node);
+    for (gsize i = 0; i < node->n_items; i++)
+        expand(v, node->items[i]);
+}
+
+void imp_yaml_define(ImpYaml *yaml, const char *const *definitions)
+{
+    g_autoptr(GHashTable) values = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    g_autoptr(GHashTable) used = g_hash_table_new(g_str_hash, g_str_equal);
+    Variables v = {.yaml = yaml, .values = values, .used = used};
+    for (const char *const *d = definitions; d != NULL && *d != NULL; d++) {
+        gsize n = name_bytes(*d);
+        g_autofree char *name = g_strndup(*d, n);
+        if (n == 0 || (*d)[n] != '=' || !g_utf8_validate(*d, -1, NULL))
+            imp_yaml_fault(yaml, NULL, IMP_E_ARGUMENT,
+                           "-D %s is not like NAME=VALUE, with a name of letters, digits "
+                           "and '_'",
+                           *d);
+        else if (g_hash_table_contains(values, name))
+            imp_yaml_fault(yaml, NULL, IMP_E_ARGUMENT, "variable '%s' is given twice", name);
+        else
+            g_hash_table_insert(values, g_steal_pointer(&name), g_strdup(*d + n + 1));
+    }
+    expand(&v, yaml->root);
+    for (const char *const *d = definitions; d != NULL && *d != NULL; d++) {
+        g_autofree char *name = g_strndup(*d, name_bytes(*d));
+        if (g_hash_table_contains(values, name) && !g_hash_table_contains(used, name))
+            imp_yaml_fault(yaml, NULL, IMP_E_ARGUMENT, "variable '%s' is given, but there is no ${%s}", name,
+                           name);
+    }
 }
 
 /* ---- parsing ---- */
@@ -443,6 +591,7 @@ ImpYaml *imp_yaml_parse(const char *text, gsize n_bytes, const char *file, GErro
     yaml->file = g_strndup(file, FILE_NAME_MAX);
     yaml->lines = g_ptr_array_new();
     yaml->faults = g_ptr_array_new_with_free_func(fault_free);
+    yaml->warnings = g_ptr_array_new_with_free_func(fault_free);
     if (!take_text(yaml, text, n_bytes, error))
         return NULL;
     yaml_parser_t parser;

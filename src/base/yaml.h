@@ -35,11 +35,12 @@
 #include "base/error.h"
 #include "base/units.h"
 
-#define IMP_YAML_BYTES_MAX  (256 * 1024)
-#define IMP_YAML_DEPTH_MAX  16
-#define IMP_YAML_NODES_MAX  20000
-#define IMP_YAML_FAULTS_MAX 20 /* more are counted, not shown */
-#define IMP_YAML_KEYS_MAX   48 /* that the walker asks for in one mapping */
+#define IMP_YAML_BYTES_MAX    (256 * 1024)
+#define IMP_YAML_DEPTH_MAX    16
+#define IMP_YAML_NODES_MAX    20000
+#define IMP_YAML_FAULTS_MAX   20 /* more are counted, not shown */
+#define IMP_YAML_VARIABLE_MAX 4096 /* bytes of a scalar with variables */
+#define IMP_YAML_KEYS_MAX     48 /* that the walker asks for in one mapping */
 
 typedef enum {
     IMP_YAML_SCALAR = 2,
@@ -74,6 +75,18 @@ const ImpYamlNode *imp_yaml_root(const ImpYaml *yaml);
 /* Records a fault at node (NULL: the document as a whole). code is IMP_E_SCHEMA for what has the wrong form. */
 void imp_yaml_fault(ImpYaml *yaml, const ImpYamlNode *node, ImpErrorCode code, const char *format, ...)
     G_GNUC_PRINTF(4, 5);
+
+/* Records a warning at node: what is allowed, but perhaps not meant. It makes nothing fail; see imp_yaml_warnings. */
+void imp_yaml_warn(ImpYaml *yaml, const ImpYamlNode *node, const char *format, ...) G_GNUC_PRINTF(3, 4);
+
+/* All warnings in the order of the file, each with its place; NULL-terminated, free with g_strfreev. */
+char **imp_yaml_warnings(const ImpYaml *yaml);
+
+/* Puts values in place of ${NAME} in scalars that are no keys; definitions are "NAME=VALUE", NULL-terminated, NULL = none. $${ stands for
+ * ${. A scalar that is nothing but one "${NAME}" counts as not quoted, whatever it is written in. Faults: a variable that is not
+ * defined, a definition that is not used or has another form, a scalar that becomes longer than IMP_YAML_VARIABLE_MAX. To be called
+ * before anything is read. */
+void imp_yaml_define(ImpYaml *yaml, const char *const *definitions);
 
 /* Adds a second place to the fault recorded last: "note: the other one is here". */
 void imp_yaml_note(ImpYaml *yaml, const ImpYamlNode *node, const char *format, ...) G_GNUC_PRINTF(3, 4);

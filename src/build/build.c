@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "base/nearest.h"
+#include "build/advice.h"
 #include "build/map.h"
 #include "build/recipe.h"
 #include "device/device_json.h"
@@ -33,6 +34,7 @@ void imp_built_free(ImpBuilt *built)
     for (gsize i = 0; i < built->n_releases; i++)
         imp_release_done(&built->releases[i]);
     g_free(built->releases);
+    g_strfreev(built->warnings);
     g_free(built);
 }
 
@@ -384,6 +386,7 @@ static ImpContent *build_content(Builder *b)
     }
     ImpContent *content = NULL;
     if (imp_yaml_ok(b->yaml)) {
+        imp_recipe_advise(b->yaml, recipe, b->device, segments, n_segments);
         add_device_input(b);
         content = make_content(b, &segments, n_segments);
     }
@@ -391,11 +394,14 @@ static ImpContent *build_content(Builder *b)
     return content;
 }
 
-ImpBuilt *imp_build_recipe(const char *path, GError **error)
+ImpBuilt *imp_build_recipe(const char *path, const char *const *definitions, GError **error)
 {
     g_autoptr(ImpYaml) yaml = imp_yaml_load(path, error);
     if (yaml == NULL)
         return NULL;
+    imp_yaml_define(yaml, definitions);
+    if (!imp_yaml_ok(yaml) && !imp_yaml_end(yaml, error))
+        return NULL; /* faults of what stands where a value should be would say nothing new */
     g_autofree char *absolute = g_canonicalize_filename(path, NULL);
     g_autofree char *folder = g_path_get_dirname(absolute);
     g_autoptr(ImpRecipe) recipe = imp_recipe_read(yaml, folder);
@@ -408,6 +414,7 @@ ImpBuilt *imp_build_recipe(const char *path, GError **error)
         return NULL;
     ImpBuilt *built = g_new0(ImpBuilt, 1);
     built->content = content;
+    built->warnings = imp_yaml_warnings(yaml);
     take_inputs(&b, built);
     built->n_releases = recipe->releases->len;
     built->releases = g_memdup2(recipe->releases->data, built->n_releases * sizeof *built->releases);

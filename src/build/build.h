@@ -1,6 +1,6 @@
 /* Builds a recipe with all its inputs.
  *
- *     g_autoptr(ImpBuilt) built = imp_build_recipe("recipe.yaml", &error);
+ *     g_autoptr(ImpBuilt) built = imp_build_recipe("recipe.yaml", NULL, &error);
  *     g_autoptr(ImpObject) object = imp_object_new(g_steal_pointer(&built->content), built->inputs, built->n_inputs, &error);
  *     const ImpRelease *release = imp_built_release(built, "shenzhen", &error);
  *
@@ -36,11 +36,14 @@ typedef struct {
     gsize n_inputs;
     ImpRelease *releases; /* in the recipe's order */
     gsize n_releases;
+    char **warnings; /* each with its place, in the order of the file; NULL-terminated */
 } ImpBuilt;
 
-/* Errors: one message with every fault that was found, each with its place (base/yaml.h); code of the first: E1005, E1006,
+/* definitions: "NAME=VALUE" for ${NAME} in the recipe, NULL-terminated; NULL = none. Each must be used.
+ * Errors: one message with every fault that was found, each with its place (base/yaml.h); code of the first: E1005, E1006,
  * E4001 to E4010, E1002 or E1009 for a file. A recipe that writes anything that it does not verify afterwards is not built. */
-ImpBuilt *imp_build_recipe(const char *path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+ImpBuilt *imp_build_recipe(const char *path, const char *const *definitions,
+                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void imp_built_free(ImpBuilt *built);
 
 /* The release of that name, borrowed. IMP_E_NOT_FOUND names the nearest known name. */

@@ -50,8 +50,9 @@ static char *nearest_option(const char *mistyped)
     return nearest != NULL ? g_strdup_printf("; did you mean --%s?", nearest) : g_strdup("");
 }
 
-/* Reads the option at argv[*index]; moves *index over its value. */
-static gboolean parse_option(int argc, char *const *argv, int *index, ImpCli *cli, GError **error)
+/* Reads the option at argv[*index]; moves *index over its value. -D may come more than once, and with its value in the same word. */
+static gboolean parse_option(int argc, char *const *argv, int *index, ImpCli *cli, GPtrArray *definitions,
+                             GError **error)
 {
     const char *word = argv[*index], *value = NULL;
     int option;
@@ -61,7 +62,8 @@ static gboolean parse_option(int argc, char *const *argv, int *index, ImpCli *cl
         option = option_by_name(word + 2, n_name);
         value = equals != NULL ? equals + 1 : NULL;
     } else {
-        option = word[2] == '\0' ? option_by_letter(word[1]) : -1;
+        option = word[2] == '\0' || word[1] == 'D' ? option_by_letter(word[1]) : -1;
+        value = word[2] != '\0' ? word + 2 : NULL;
     }
     if (option < 0) {
         g_autofree char *nearest = nearest_option(word + strspn(word, "-"));
@@ -81,7 +83,9 @@ static gboolean parse_option(int argc, char *const *argv, int *index, ImpCli *cl
         }
         value = argv[++*index];
     }
-    if (cli->values[option] != NULL && entry->value != NULL) {
+    if (option == IMP_OPTION_DEFINE) {
+        g_ptr_array_add(definitions, (gpointer)value);
+    } else if (cli->values[option] != NULL && entry->value != NULL) {
         imp_error_set(error, IMP_E_ARGUMENT, "--%s is given twice", entry->name);
         return FALSE;
     }
@@ -147,12 +151,13 @@ gboolean imp_cli_parse(int argc, char *const *argv, ImpCli *out_cli, GError **er
     ImpCli cli = *out_cli;
     g_autoptr(GString) words = g_string_new("");
     g_autofree const char **arguments = g_new0(const char *, (gsize)argc + 1);
+    g_autoptr(GPtrArray) definitions = g_ptr_array_new();
     gboolean options_over = FALSE, command_over = FALSE;
     for (int i = 1; i < argc; i++) {
         if (!options_over && argv[i][0] == '-' && argv[i][1] != '\0') {
             if (strcmp(argv[i], "--") == 0)
                 options_over = TRUE;
-            else if (!parse_option(argc, argv, &i, &cli, error))
+            else if (!parse_option(argc, argv, &i, &cli, definitions, error))
                 return FALSE;
             continue;
         }
@@ -174,6 +179,8 @@ gboolean imp_cli_parse(int argc, char *const *argv, ImpCli *out_cli, GError **er
     if (imp_cli_has(&cli, IMP_OPTION_HELP))
         imp_cli_help(cli.env->out, words->str);
     cli.arguments = (const char *const *)g_steal_pointer(&arguments);
+    g_ptr_array_add(definitions, NULL);
+    cli.definitions = (const char *const *)g_ptr_array_free(g_steal_pointer(&definitions), FALSE);
     *out_cli = cli;
     return TRUE;
 }

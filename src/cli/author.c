@@ -153,7 +153,7 @@ gboolean imp_command_build(ImpCli *cli, GError **error)
     const char *path;
     if (!imp_cli_require(cli, IMP_OPTION_OUTPUT, &path, error))
         return FALSE;
-    g_autoptr(ImpObject) object = imp_recipe_object(cli->arguments[0], NULL, NULL, error);
+    g_autoptr(ImpObject) object = imp_recipe_object(cli, cli->arguments[0], NULL, NULL, error);
     if (object == NULL || !imp_object_save(object, path, error))
         return FALSE;
     const ImpContent *content = object->content;

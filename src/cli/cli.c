@@ -90,6 +90,7 @@ int imp_cli_main(int argc, char *const *argv, const ImpCliEnv *env)
         status = IMP_EXIT_STATION;
     json_decref(cli.result);
     g_free((gpointer)cli.arguments);
+    g_free((gpointer)cli.definitions);
     /* what could not be written is not done: a full disk behind `> file` must not look like success */
     if ((fflush(env->out) != 0 || ferror(env->out)) && status == IMP_EXIT_DONE)
         status = IMP_EXIT_STATION;

@@ -22,6 +22,8 @@ typedef enum {
     IMP_OPTION_CODE_FILE,
     IMP_OPTION_CSV,
     IMP_OPTION_DATES,
+    IMP_OPTION_DEFINE,
+    IMP_OPTION_DEVICE,
     IMP_OPTION_DIR,
     IMP_OPTION_ENCRYPT_TO,
     IMP_OPTION_FACTORY,
@@ -102,6 +104,7 @@ struct ImpCli {
         *values[IMP_OPTION_COUNT]; /* "" for an option without value; NULL = not given; borrowed from argv */
     const char *const *arguments; /* NULL-terminated */
     guint n_arguments;
+    const char *const *definitions; /* of every -D, NULL-terminated; strings borrowed from argv */
     gboolean json; /* print nothing on out but the result */
     json_t *result; /* an object, what --json prints; commands add to it */
     gboolean told; /* the error has been shown already, beside its launch */
@@ -120,8 +123,8 @@ struct ImpCli {
 /* error NULL: 0. */
 int imp_cli_exit_status(const GError *error);
 
-/* Splits argv into command, options and arguments. FALSE: IMP_E_ARGUMENT. out_cli->arguments is a new array (g_free),
- * its strings and the values are argv's own. */
+/* Splits argv into command, options and arguments. FALSE: IMP_E_ARGUMENT. out_cli->arguments and definitions are new arrays
+ * (g_free), their strings and the values are argv's own. */
 gboolean imp_cli_parse(int argc, char *const *argv, ImpCli *out_cli,
                        GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

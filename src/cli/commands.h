@@ -16,6 +16,10 @@ gboolean imp_command_inspect(ImpCli *cli, GError **error);
 gboolean imp_command_verify(ImpCli *cli, GError **error);
 gboolean imp_command_explain(ImpCli *cli, GError **error);
 
+/* draft.c */
+gboolean imp_command_new(ImpCli *cli, GError **error);
+gboolean imp_command_check(ImpCli *cli, GError **error);
+
 /* station.c */
 gboolean imp_command_station_status(ImpCli *cli, GError **error);
 gboolean imp_command_station_load(ImpCli *cli, GError **error);

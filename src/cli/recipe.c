@@ -7,12 +7,14 @@
 
 #include <string.h>
 
-ImpObject *imp_recipe_object(const char *path, const char *release, ImpRestrictions *out_restrictions,
-                             GError **error)
+ImpObject *imp_recipe_object(const ImpCli *cli, const char *path, const char *release,
+                             ImpRestrictions *out_restrictions, GError **error)
 {
-    g_autoptr(ImpBuilt) built = imp_build_recipe(path, error);
+    g_autoptr(ImpBuilt) built = imp_build_recipe(path, cli->definitions, error);
     if (built == NULL)
         return NULL;
+    for (char **warning = built->warnings; *warning != NULL; warning++)
+        fprintf(cli->env->err, "%s\n", *warning);
     const ImpRelease *found = release != NULL ? imp_built_release(built, release, error) : NULL;
     if (release != NULL && found == NULL)
         return NULL;
@@ -30,9 +32,13 @@ static gboolean terms_of_release(const ImpCli *cli, ImpSealTerms *terms, char **
         imp_error_set(error, IMP_E_ARGUMENT, "--recipe FILE and --release NAME go together");
         return FALSE;
     }
+    if (recipe == NULL && imp_cli_has(cli, IMP_OPTION_DEFINE)) {
+        imp_error_set(error, IMP_E_ARGUMENT, "-D belongs to a recipe: --recipe FILE");
+        return FALSE;
+    }
     if (recipe == NULL)
         return TRUE;
-    g_autoptr(ImpBuilt) built = imp_build_recipe(recipe, error);
+    g_autoptr(ImpBuilt) built = imp_build_recipe(recipe, cli->definitions, error);
     const ImpRelease *release = built != NULL ? imp_built_release(built, name, error) : NULL;
     if (release == NULL)
         return FALSE;

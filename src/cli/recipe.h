@@ -6,10 +6,10 @@
 #include "cli/cli.h"
 #include "image/seal.h"
 
-/* Builds the recipe with its inputs (paths relative to the recipe's folder). release and restrictions may be NULL: then no
+/* Builds the recipe with its inputs (paths relative to the recipe's folder) and the variables of -D; shows warnings on err. release and restrictions may be NULL: then no
  * release is looked at; with a release, *out_restrictions are its. Errors: those of the builder. */
-ImpObject *imp_recipe_object(const char *path, const char *release, ImpRestrictions *out_restrictions,
-                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
+ImpObject *imp_recipe_object(const ImpCli *cli, const char *path, const char *release,
+                             ImpRestrictions *out_restrictions, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* What an image is sealed with, beside keys' contents. */
 typedef struct {

@@ -153,7 +153,7 @@ gboolean imp_command_run(ImpCli *cli, GError **error)
     const ImpCliEnv *env = cli->env;
     const char *release = imp_cli_has(cli, IMP_OPTION_RELEASE) ? cli->values[IMP_OPTION_RELEASE] : NULL;
     ImpRestrictions restrictions = {.count_on = IMP_COUNT_ON_PASS};
-    g_autoptr(ImpObject) object = imp_recipe_object(cli->arguments[0], release, &restrictions, error);
+    g_autoptr(ImpObject) object = imp_recipe_object(cli, cli->arguments[0], release, &restrictions, error);
     if (object == NULL)
         return FALSE;
     g_autoptr(ImpLedger) ledger = open_ledger(env, error);

@@ -14,6 +14,8 @@ const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
     [IMP_OPTION_CODE_FILE] = {"code-file", 0, "FILE", "read the code from a file; - is standard input"},
     [IMP_OPTION_CSV] = {"csv", 0, "FILE", "write CSV into a file; - is standard output"},
     [IMP_OPTION_DATES] = {"dates", 0, "FROM to TO", "days on which the image may run (UTC, inclusive)"},
+    [IMP_OPTION_DEFINE] = {"define", 'D', "NAME=VALUE", "put the value in place of ${NAME} in the recipe"},
+    [IMP_OPTION_DEVICE] = {"device", 0, "NAME", "the chip"},
     [IMP_OPTION_DIR] = {"dir", 0, "FOLDER", "where the files are made (default: the current folder)"},
     [IMP_OPTION_ENCRYPT_TO] = {"encrypt-to", 0, "FILE", "the public half of the image key"},
     [IMP_OPTION_FACTORY] = {"factory", 0, "NAME", "the factory at the cloud"},
@@ -48,7 +50,7 @@ const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
 #define CLOUD   O(TOKEN_FILE)
 
 const ImpCommandEntry imp_cli_commands[] = {
-    {"run", "RECIPE", 1, 1, O(PROBE) | O(RELEASE) | O(ORDER), imp_command_run,
+    {"run", "RECIPE", 1, 1, O(PROBE) | O(RELEASE) | O(ORDER) | O(DEFINE), imp_command_run,
      "program the chip on the desk: no cloud, no keys, no daemon",
      "Builds the recipe in memory and carries it out on one chip. Counts, serial numbers and records are "
      "kept in\n"
@@ -64,11 +66,16 @@ const ImpCommandEntry imp_cli_commands[] = {
      "keys add` loads. With --socket: asks the station itself for its key, and loads the grant at once. "
      "Compare\n"
      "the fingerprint with the one that the station shows; --fingerprint does it for you."},
-    {"build", "RECIPE", 1, 1, O(OUTPUT), imp_command_build,
+    {"new", "FILE", 1, 1, O(DEVICE), imp_command_new, "write a recipe to begin with, with comments",
+     "The recipe programs firmware.hex from its own folder. No file is overwritten."},
+    {"check", "RECIPE", 1, 1, O(DEFINE), imp_command_check,
+     "check a recipe with all its inputs: every fault, and what may not be meant",
+     "Does all that building does, and writes nothing. Warnings leave the exit status at 0."},
+    {"build", "RECIPE", 1, 1, O(OUTPUT) | O(DEFINE), imp_command_build,
      "build a recipe with all its inputs into an object (.impo)", NULL},
     {"seal", "OBJECT", 1, 1,
      O(OUTPUT) | O(AUTHOR_KEY) | O(ENCRYPT_TO) | O(RECIPE) | O(RELEASE) | O(KIND) | O(UNITS) |
-         O(MAX_FAILURES) | O(DATES) | O(FACTORY) | O(CA),
+         O(MAX_FAILURES) | O(DATES) | O(FACTORY) | O(CA) | O(DEFINE),
      imp_command_seal, "seal an object into an image (.imp), a SAP or a JOB",
      "What the image may do comes from a release of the recipe (--recipe FILE --release NAME); options "
      "given\n"

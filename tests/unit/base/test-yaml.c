@@ -275,6 +275,82 @@ static void test_good(void)
     g_assert_cmpuint(imp_yaml_u64(yaml, imp_yaml_get(&m, "not-there"), 1, 100, 7), ==, 7);
 }
 
+/* What variables make of the value of a, or the faults. */
+static const struct {
+    const char *name, *text, *definitions, *expected;
+} variables[] = {
+    {"none", "a: $x {y} $", "", "$x {y} $"},
+    {"one", "a: ${X}", "X=1", "1"},
+    {"quoted-alone", "a: \"${X}\"", "X=1", "1"},
+    {"quoted-in-text", "a: \"v${X}\"", "X=1", "v1 quoted"},
+    {"two", "a: ${X}-${Y_2}.", "X=1 Y_2=b=c", "1-b=c."},
+    {"empty", "a: <${X}>", "X=", "<>"},
+    {"escape", "a: $${X} ${X}", "X=1", "${X} 1"},
+    {"once-only", "a: ${X}", "X=${X}", "${X}"},
+    {"in-a-list", "b: [\"${X}\"]\na: 7", "X=1", "7"},
+    {"not-in-keys", "a: 7\n\"${X}\": 1", "", "7"},
+    {"unknown", "a: ${X}", "",
+     "t.yaml:1:4: there is no variable 'X': give it with -D X=VALUE\n    1 | a: ${X}\n      |    ^^^^"},
+    {"near", "a: ${VERSOIN}${VERSION}", "VERSION=1",
+     "t.yaml: variable 'VERSION' is given, but there is no ${VERSION}\n"
+     "t.yaml:1:4: there is no variable 'VERSOIN'; did you mean 'VERSION'?\n    1 | a: ${VERSOIN}${VERSION}\n"
+     "      |    ^^^^^^^^^^^^^^^^^^^^"},
+    {"open", "a: ${X", "",
+     "t.yaml:1:4: a variable is written ${NAME}, with letters, digits and '_'; $${ stands for ${\n"
+     "    1 | a: ${X\n      |    ^^^"},
+    {"no-name", "a: ${}", "",
+     "t.yaml:1:4: a variable is written ${NAME}, with letters, digits and '_'; $${ stands for ${\n"
+     "    1 | a: ${}\n      |    ^^^"},
+    {"unused", "a: 1", "X=1", "t.yaml: variable 'X' is given, but there is no ${X}"},
+    {"twice", "a: ${X}", "X=1 X=2", "t.yaml: variable 'X' is given twice"},
+    {"no-value", "a: 1", "X", "t.yaml: -D X is not like NAME=VALUE, with a name of letters, digits and '_'"},
+    {"bad-name", "a: 1", "1X=1",
+     "t.yaml: -D 1X=1 is not like NAME=VALUE, with a name of letters, digits and '_'"},
+};
+
+static void test_variables(gconstpointer data)
+{
+    gsize i = GPOINTER_TO_SIZE(data);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(ImpYaml) yaml = parse(variables[i].text, &error);
+    g_assert_no_error(error);
+    g_auto(GStrv) definitions = g_strsplit(variables[i].definitions, " ", -1);
+    imp_yaml_define(yaml, (const char *const *)definitions);
+    ImpYamlMap m;
+    imp_yaml_map_begin(&m, yaml, imp_yaml_root(yaml), "test");
+    const ImpYamlNode *a = imp_yaml_get(&m, "a");
+    g_autofree char *found = imp_yaml_end(yaml, &error)
+                                 ? g_strconcat(a->text, a->quoted ? " quoted" : "", NULL)
+                                 : g_strdup(error->message);
+    g_assert_cmpstr(found, ==, variables[i].expected);
+}
+
+static void test_variable_long(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(ImpYaml) yaml = parse("a: ${X}${X}\n", &error);
+    g_autofree char *fill = g_strnfill(IMP_YAML_VARIABLE_MAX / 2 + 1, 'x'),
+                    *definition = g_strconcat("X=", fill, NULL);
+    imp_yaml_define(yaml, (const char *const[]){definition, NULL});
+    g_assert_false(imp_yaml_end(yaml, &error));
+    g_assert_error(error, IMP_ERROR, IMP_E_LIMIT);
+}
+
+static void test_warnings(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(ImpYaml) yaml = parse("a: 1\nb: 2\n", &error);
+    const ImpYamlNode *root = imp_yaml_root(yaml);
+    imp_yaml_warn(yaml, root->items[1], "is it %d?", 2);
+    imp_yaml_warn(yaml, root->items[0], "is it 1?");
+    g_assert_true(imp_yaml_ok(yaml));
+    g_assert_true(imp_yaml_end(yaml, &error));
+    g_auto(GStrv) all = imp_yaml_warnings(yaml);
+    g_assert_cmpuint(g_strv_length(all), ==, 2);
+    g_assert_cmpstr(all[0], ==, "t.yaml:1:4: warning: is it 1?\n    1 | a: 1\n      |    ^");
+    g_assert_cmpstr(all[1], ==, "t.yaml:2:4: warning: is it 2?\n    2 | b: 2\n      |    ^");
+}
+
 static void test_load(void)
 {
     g_autoptr(GError) error = NULL;
@@ -305,5 +381,11 @@ int main(int argc, char **argv)
     g_test_add_func("/base/yaml/note", test_note);
     g_test_add_func("/base/yaml/good", test_good);
     g_test_add_func("/base/yaml/load", test_load);
+    for (gsize i = 0; i < G_N_ELEMENTS(variables); i++) {
+        g_autofree char *path = g_strdup_printf("/base/yaml/variables/%s", variables[i].name);
+        g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_variables);
+    }
+    g_test_add_func("/base/yaml/variable-long", test_variable_long);
+    g_test_add_func("/base/yaml/warnings", test_warnings);
     return g_test_run();
 }

@@ -6,7 +6,7 @@
  *     --- code of the error (bad ones), nothing (good ones)
  *     the message, or what was built
  *
- * The recipes stand in a folder with app.hex (16 bytes at 0, 4 bytes at 0x100), more.hex (4 bytes at 0x10001080), ram.hex (4 bytes at
+ * A recipe may begin with variables in a comment: # -D A=1 -D B=2. The recipes stand in a folder with app.hex (16 bytes at 0, 4 bytes at 0x100), more.hex (4 bytes at 0x10001080), ram.hex (4 bytes at
  * 0x20000000), broken.hex, blob.bin (8 bytes), empty.bin, app.s19 (as app.hex), named.bin (begins like ELF) and plain.dat (8 bytes). With REGENERATE set the program prints the files anew: look at every
  * difference. */
 #include <errno.h>
@@ -145,6 +145,8 @@ static char *describe(const ImpBuilt *built)
             g_autofree char *hex = imp_hex_encode(built->inputs[i].sha256, 4);
             g_string_append_printf(out, "input %s %s…\n", built->inputs[i].name, hex);
         }
+    for (char **warning = built->warnings; *warning != NULL; warning++)
+        g_string_append_printf(out, "%s\n", *warning);
     return g_strchomp(g_string_free(out, FALSE));
 }
 
@@ -182,7 +184,10 @@ static void run_block(gconstpointer data)
     const Block *block = data;
     g_autoptr(GError) error = NULL;
     g_assert_true(g_file_set_contents("r.yaml", block->recipe, -1, NULL));
-    g_autoptr(ImpBuilt) built = imp_build_recipe("r.yaml", &error);
+    g_autofree char *first_line = g_strndup(block->recipe, strcspn(block->recipe, "\n"));
+    g_auto(GStrv) words =
+        g_str_has_prefix(first_line, "# -D ") ? g_strsplit(first_line + 5, " -D ", -1) : NULL;
+    g_autoptr(ImpBuilt) built = imp_build_recipe("r.yaml", (const char *const *)words, &error);
     g_assert_true((built == NULL) == (error != NULL));
     if (built)
         check_pools(built->content);
@@ -218,7 +223,8 @@ static void test_reproducible(void)
                   g_file_set_contents(path, recipe, -1, NULL));
     g_assert_true(g_file_set_contents(app, files[0].text, -1, NULL) &&
                   g_file_set_contents(blob, files[4].text, -1, NULL));
-    g_autoptr(ImpBuilt) one = imp_build_recipe("r.yaml", &error), two = imp_build_recipe(path, &error);
+    g_autoptr(ImpBuilt) one = imp_build_recipe("r.yaml", NULL, &error),
+                        two = imp_build_recipe(path, NULL, &error);
     g_assert_no_error(error);
     g_autofree char *a = describe(one), *b = describe(two);
     g_assert_cmpstr(a, ==, b);
@@ -261,7 +267,7 @@ static void test_content_digest(void)
         g_autoptr(GError) error = NULL;
         g_autofree char *digest = NULL;
         g_assert_true(g_file_set_contents("r.yaml", rows[i].recipe, -1, NULL));
-        g_autoptr(ImpBuilt) built = imp_build_recipe("r.yaml", &error);
+        g_autoptr(ImpBuilt) built = imp_build_recipe("r.yaml", NULL, &error);
         g_assert_no_error(error);
         g_autoptr(GBytes) object = object_of(built, &digest);
         if (i == 0)
@@ -279,7 +285,7 @@ static void test_release(void)
                                       "imprint: 1\nname: T\ndevice: nRF51822\ndata: {a: {file: app.hex}}\n"
                                       "releases:\n  bench: {kind: sap}\n",
                                       -1, NULL));
-    g_autoptr(ImpBuilt) built = imp_build_recipe("r.yaml", &error);
+    g_autoptr(ImpBuilt) built = imp_build_recipe("r.yaml", NULL, &error);
     g_assert_no_error(error);
     g_assert_nonnull(imp_built_release(built, "bench", &error));
     g_assert_null(imp_built_release(built, "bensh", &error));
@@ -295,7 +301,7 @@ static void test_example(void)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *path = g_build_filename(g_getenv("EXAMPLES"), "microbit.yaml", NULL);
-    g_autoptr(ImpBuilt) built = imp_build_recipe(path, &error);
+    g_autoptr(ImpBuilt) built = imp_build_recipe(path, NULL, &error);
     g_assert_no_error(error);
     const ImpContent *c = built->content;
     check_pools(c);
@@ -317,7 +323,7 @@ static void test_example(void)
 static void test_no_file(void)
 {
     g_autoptr(GError) error = NULL;
-    g_assert_null(imp_build_recipe("nothing.yaml", &error));
+    g_assert_null(imp_build_recipe("nothing.yaml", NULL, &error));
     g_assert_error(error, IMP_ERROR, IMP_E_NOT_FOUND);
 }
 

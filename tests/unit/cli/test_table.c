@@ -129,12 +129,28 @@ static void test_arguments(void)
     g_assert_cmpstr(cli.values[IMP_OPTION_PORTS], ==, "1,2");
     g_assert_cmpuint(cli.n_arguments, ==, 1);
     g_assert_cmpstr(cli.arguments[0], ==, "blinky");
+    g_assert_null(cli.definitions[0]);
     g_free((gpointer)cli.arguments);
+    g_free((gpointer)cli.definitions);
     /* what stands behind -- is an argument, whatever it looks like: here one too many */
     ImpCli again = {.env = &env};
     g_assert_false(imp_cli_parse(9, argv, &again, &error));
     g_assert_error(error, IMP_ERROR, IMP_E_ARGUMENT);
     g_clear_error(&error);
+}
+
+static void test_definitions(void)
+{
+    char *argv[] = {"imprint", "build", "-D", "A=1", "-DB=-D", "r.yaml", "--define=C=", "--define", "D=4"};
+    ImpCliEnv env = {0};
+    ImpCli cli = {.env = &env};
+    GError *error = NULL;
+    g_assert_true(imp_cli_parse(9, argv, &cli, &error));
+    g_autofree char *all = g_strjoinv("|", (char **)cli.definitions);
+    g_assert_cmpstr(all, ==, "A=1|B=-D|C=|D=4");
+    g_assert_cmpstr(cli.arguments[0], ==, "r.yaml");
+    g_free((gpointer)cli.arguments);
+    g_free((gpointer)cli.definitions);
 }
 
 static void test_exit_status(void)
@@ -206,6 +222,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cli/table/usage", test_usage);
     g_test_add_func("/cli/table/json", test_json);
     g_test_add_func("/cli/table/arguments", test_arguments);
+    g_test_add_func("/cli/table/definitions", test_definitions);
     g_test_add_func("/cli/table/exit-status", test_exit_status);
     g_test_add_func("/cli/table/documented", test_documented);
     return g_test_run();

@@ -1,0 +1,143 @@
+/* imprint new, imprint check: a recipe before anything is built from it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "build/build.h"
+#include "cli/commands.h"
+#include "device/table.h"
+
+/* ---- check ---- */
+
+gboolean imp_command_check(ImpCli *cli, GError **error)
+{
+    const char *path = cli->arguments[0];
+    g_autoptr(ImpBuilt) built = imp_build_recipe(path, cli->definitions, error);
+    if (built == NULL)
+        return FALSE;
+    guint n = g_strv_length(built->warnings);
+    json_t *warnings = json_array();
+    for (guint i = 0; i < n; i++) {
+        json_array_append_new(warnings, json_string(built->warnings[i]));
+        if (!cli->json)
+            fprintf(cli->env->err, "%s\n", built->warnings[i]);
+    }
+    json_object_set_new(cli->result, "warnings", warnings);
+    json_object_set_new(cli->result, "device", json_string(built->content->device->name));
+    if (!cli->json)
+        fprintf(cli->env->out, "%s: no faults, %u warning%s\n", path, n, n == 1 ? "" : "s");
+    return TRUE;
+}
+
+/* ---- new ---- */
+
+static const char head[] =
+    "# How %s is programmed. The language: docs/recipe.md; to check it: imprint check\n"
+    "imprint: 1\n"
+    "name: %s  # of the product\n"
+    "#version: 1.0.0\n"
+    "device: %s\n";
+
+static const char body[] =
+    "#connection: {swd: 4 MHz, attach: under-reset}\n"
+    "\n"
+    "# Intel HEX, S-record, ELF, UF2, or binary with the address of its first byte (at: 0x...).\n"
+    "data:\n"
+    "  app: {file: firmware.hex}\n"
+    "\n"
+    "# What differs from unit to unit, and where it lies.\n"
+    "#values:\n"
+    "#  serial: {pool: %s-serial, text: \"SN-{n:06}\"}\n"
+    "%s"
+    "#place:\n"
+    "#  - {value: serial, at: 0x%08" G_GINT64_MODIFIER "X, size: 16, pad: 0x00}\n"
+    "\n"
+    "# These are the steps of a recipe that names none. Whatever is written must be verified afterwards.\n"
+    "#steps:\n"
+    "%s"
+    "#  - erase: used\n"
+    "#  - program: all\n"
+    "#  - verify: checksum\n"
+    "#  - reset: run\n"
+    "\n"
+    "# What may be done in one place; imprint seal makes an image of it. Not part of the object.\n"
+    "#releases:\n"
+    "#  bench: {kind: sap, units: 10}\n";
+
+/* A name for pools and products: "blinky" of "boards/blinky.yaml"; free with g_free. */
+static char *stem_of(const char *path)
+{
+    g_autofree char *base = g_path_get_basename(path);
+    char *dot = strrchr(base, '.');
+    if (dot != NULL && dot != base)
+        *dot = '\0';
+    for (char *c = base; *c != '\0'; c++)
+        if (!g_ascii_isalnum(*c) && *c != '-' && *c != '_')
+            *c = '-';
+    if (!g_ascii_isalpha(base[0]) || strlen(base) > 48)
+        return g_strdup("product");
+    return g_steal_pointer(&base);
+}
+
+/* The text of a recipe for the chip; free with g_free. */
+static char *draft(const char *path, const char *name, const ImpDevice *device)
+{
+    g_autofree char *stem = stem_of(path);
+    g_autoptr(GString) text = g_string_new(NULL);
+    guint64 last_sector = 0;
+    gboolean uid = device->uid_bytes > 0;
+    g_string_append_printf(text, head, name, stem, name);
+    g_string_append(text, "# What can be programmed:\n");
+    for (gsize i = 0; i < device->n_algorithms; i++) {
+        const ImpAlgorithm *a = device->algorithms[i];
+        guint32 bytes;
+        guint64 sector, last = a->start + a->size_bytes - 1;
+        imp_algorithm_sector_at(a, last, &sector, &bytes);
+        if (i == 0)
+            last_sector = sector;
+        g_string_append_printf(text,
+                               "#   0x%08" G_GINT64_MODIFIER "X to 0x%08" G_GINT64_MODIFIER
+                               "X in sectors of %u bytes (%s)\n",
+                               a->start, last, bytes, a->name);
+    }
+    g_string_append_printf(text, body, stem, uid ? "#  uid: {read: uid}\n" : "", last_sector,
+                           uid ? "#  - read: all\n" : "");
+    return g_string_free(g_steal_pointer(&text), FALSE);
+}
+
+/* Writes a file that is not there yet. */
+static gboolean write_new(const char *path, const char *text, GError **error)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        imp_error_set(error, errno == EEXIST ? IMP_E_EXISTS : IMP_E_IO, "%s: %s", path, g_strerror(errno));
+        return FALSE;
+    }
+    gsize n = strlen(text);
+    gboolean ok = write(fd, text, n) == (gssize)n;
+    int number = errno;
+    ok = close(fd) == 0 && ok;
+    if (!ok)
+        imp_error_set(error, IMP_E_IO, "%s: %s", path, g_strerror(number));
+    return ok;
+}
+
+gboolean imp_command_new(ImpCli *cli, GError **error)
+{
+    const char *name, *path = cli->arguments[0];
+    if (!imp_cli_require(cli, IMP_OPTION_DEVICE, &name, error))
+        return FALSE;
+    g_autoptr(ImpDevice) device = imp_device_lookup(name, error);
+    if (device == NULL)
+        return FALSE;
+    g_autofree char *text = draft(path, name, device);
+    if (!write_new(path, text, error))
+        return FALSE;
+    json_object_set_new(cli->result, "recipe", json_string(path));
+    json_object_set_new(cli->result, "device", json_string(device->name));
+    if (!cli->json)
+        fprintf(cli->env->out, "%s: a recipe for %s; put firmware.hex beside it and see: imprint check %s\n",
+                path, device->name, path);
+    return TRUE;
+}
