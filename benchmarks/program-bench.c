@@ -65,6 +65,18 @@ static const Chip chips[] = {
      .erase_page_us = 100,
      .erase_all_us = 100,
      .program_us = 1},
+    {.name = "stm32g071rb",
+     .device = "STM32G071RB",
+     .flash_start = 0x08000000,
+     .flash_bytes = 128 * 1024,
+     .page_bytes = 2048,
+     .unit_bytes = 8,
+     .other_start = 0x1FFF7000, /* OTP: nothing touches it */
+     .other_bytes = 0x100,
+     .other_user = 0x100,
+     .erase_page_us = 22000,
+     .erase_all_us = 22100,
+     .program_us = 85},
 };
 
 #define FLASH_BYTES_MAX (256 * 1024)

@@ -8,8 +8,9 @@
 #define SWCLK_HZ_DEFAULT 1000000u
 
 static const struct chip *const chips[] = {&board_chip_nrf51822, &board_chip_stm32f103cb,
-                                           &board_chip_fastflash};
-static const char *const chip_names[] = {"nrf51822", "stm32f103cb", "fastflash", NULL};
+                                           &board_chip_fastflash, &board_chip_stm32g071rb};
+static const char *const chip_names[] = {"nrf51822", "stm32f103cb", "fastflash", "stm32g071rb", NULL};
+_Static_assert(sizeof chip_names / sizeof *chip_names == sizeof chips / sizeof *chips + 1, "a name for each");
 
 const char *const *imp_board_chips(void)
 {

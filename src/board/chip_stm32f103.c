@@ -82,15 +82,13 @@ enum {
     REG_AR,
     REG_OBR,
     REG_WRPR,
-    REG_KEY, /* enum key: of CR */
-    REG_OPTKEY, /* enum key: of OPTWRE */
+    REG_KEY, /* progress of flash_take_key() for CR */
+    REG_OPTKEY, /* for OPTWRE */
     REG_UNFINISHED, /* an operation has not said EOP yet */
     REG_RCC_CR,
     REG_RCC_CFGR,
     REG_DBGMCU_CR
 };
-enum key { KEY_NONE, KEY_FIRST, KEY_DEAD };
-
 static void identify(ImpBoard *b, uint64_t seed)
 {
     uint64_t s = seed ^ 0x5732F103ull;
@@ -146,7 +144,7 @@ static void reset(ImpBoard *b)
     r[REG_ACR] = 0x30;
     r[REG_SR] = r[REG_AR] = 0;
     r[REG_CR] = CR_LOCK;
-    r[REG_KEY] = r[REG_OPTKEY] = KEY_NONE;
+    r[REG_KEY] = r[REG_OPTKEY] = 0;
     r[REG_UNFINISHED] = 0;
     r[REG_RCC_CR] = 0x83; /* on the 8 MHz internal oscillator */
     r[REG_RCC_CFGR] = 0;
@@ -272,21 +270,6 @@ static void write_cr(ImpBoard *b, const struct bus_access *a, uint32_t value)
         start_erase(b, a);
 }
 
-/* Two keys in order; a wrong one is a bus error, and closes until the next reset. */
-static enum bus_result take_key(uint32_t *state, bool open, uint32_t value, bool *out_done)
-{
-    *out_done = false;
-    if (open)
-        return BUS_OK;
-    if (*state == KEY_NONE && value == KEY1) {
-        *state = KEY_FIRST;
-        return BUS_OK;
-    }
-    *out_done = *state == KEY_FIRST && value == KEY2;
-    *state = *out_done ? KEY_NONE : KEY_DEAD;
-    return *out_done ? BUS_OK : BUS_FAULT;
-}
-
 static enum bus_result fpec_write(ImpBoard *b, const struct bus_access *a, uint32_t value)
 {
     uint32_t *r = b->ctl.reg;
@@ -298,12 +281,14 @@ static enum bus_result fpec_write(ImpBoard *b, const struct bus_access *a, uint3
         r[REG_ACR] = (value & 0x1F) | (value & 0x10) << 1;
         break;
     case FLASH_KEYR:
-        result = take_key(&r[REG_KEY], !(r[REG_CR] & CR_LOCK), value, &done);
+        result = flash_take_key(&r[REG_KEY], &(struct flash_keys){KEY1, KEY2}, !(r[REG_CR] & CR_LOCK), value,
+                                &done);
         if (done)
             r[REG_CR] &= ~CR_LOCK;
         break;
     case FLASH_OPTKEYR:
-        result = take_key(&r[REG_OPTKEY], r[REG_CR] & CR_OPTWRE, value, &done);
+        result = flash_take_key(&r[REG_OPTKEY], &(struct flash_keys){KEY1, KEY2}, r[REG_CR] & CR_OPTWRE,
+                                value, &done);
         if (done)
             r[REG_CR] |= CR_OPTWRE;
         break;

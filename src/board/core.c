@@ -77,7 +77,7 @@ enum {
 #define BP_KEY       (1u << 1)
 #define BP_COMP_MASK 0xDFFFFFFDu
 
-/* Registers of ARMv7-M that keep what is written and change nothing here. */
+/* Registers of ARMv7-M (Cortex-M0+: VTOR alone) that keep what is written and change nothing here. */
 static const struct {
     uint16_t offset;
     bool survives_reset; /* a system reset */
@@ -95,7 +95,9 @@ static bool is_v7(const ImpBoard *b)
 /* Its place in core.kept, or -1. */
 static int kept_index(const ImpBoard *b, uint32_t offset)
 {
-    for (unsigned i = 0; is_v7(b) && i < sizeof kept / sizeof *kept; i++)
+    if (!is_v7(b) && !(b->chip->core == CHIP_CORTEX_M0PLUS && offset == SCB_VTOR))
+        return -1;
+    for (unsigned i = 0; i < sizeof kept / sizeof *kept; i++)
         if (kept[i].offset == offset)
             return (int)i;
     return -1;

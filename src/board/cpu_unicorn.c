@@ -10,7 +10,7 @@
  * - Where emulation stops within an IT block, the rest of the block loses its condition: time never stops it there.
  *
  * Cycles per instruction: Cortex-M0 Technical Reference Manual (ARM DDI 0432C) table 3-1, zero wait states, 1-cycle multiplier;
- * Cortex-M3 Technical Reference Manual (ARM DDI 0337E) table 18-1, zero wait states, a pipeline refill (its P) of 2 cycles. */
+ * Cortex-M0+ (ARM DDI 0484C) table 3-1: the same, its pipeline refills one cycle sooner; Cortex-M3 Technical Reference Manual (ARM DDI 0337E) table 18-1, zero wait states, a pipeline refill (its P) of 2 cycles. */
 #include "board/machine.h"
 
 #include <stdlib.h>
@@ -160,8 +160,10 @@ static void charge_last(struct cpu *c, uint32_t next_pc)
     if (!c->running_one)
         return;
     bool taken = next_pc != c->last_pc + c->last_size;
-    c->cycle += c->board->chip->core == CHIP_CORTEX_M3 ? cycles_of_m3(c, taken)
-                                                       : cycles_of(c->last_op, c->last_size, taken);
+    enum chip_core core = c->board->chip->core;
+    c->cycle += core == CHIP_CORTEX_M3 ? cycles_of_m3(c, taken) : cycles_of(c->last_op, c->last_size, taken);
+    if (core == CHIP_CORTEX_M0PLUS && taken)
+        c->cycle--;
     c->running_one = false;
     c->executed++;
     c->board->counters.instructions++;

@@ -40,6 +40,22 @@ void flash_program(ImpBoard *b, const struct bus_access *a, const uint8_t *value
     begin(b, a->now_ns, length_ns);
 }
 
+enum bus_result flash_take_key(uint32_t *state, const struct flash_keys *keys, bool open, uint32_t value,
+                               bool *out_opens)
+{
+    enum { NONE, FIRST, DEAD };
+    *out_opens = false;
+    if (open)
+        return BUS_OK;
+    if (*state == NONE && value == keys->first) {
+        *state = FIRST;
+        return BUS_OK;
+    }
+    *out_opens = *state == FIRST && value == keys->second;
+    *state = *out_opens ? NONE : DEAD;
+    return *out_opens ? BUS_OK : BUS_FAULT;
+}
+
 void flash_cut(ImpBoard *b, uint64_t now_ns)
 {
     struct flash_ctl *n = &b->ctl;

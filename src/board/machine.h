@@ -49,7 +49,7 @@ struct mem_range {
     uint32_t base, size;
 };
 
-enum chip_core { CHIP_CORTEX_M0, CHIP_CORTEX_M3 };
+enum chip_core { CHIP_CORTEX_M0, CHIP_CORTEX_M0PLUS, CHIP_CORTEX_M3 };
 
 /* Typical values of the chip's datasheet; the chip's file cites them. */
 struct chip_times {
@@ -96,7 +96,8 @@ struct chip {
         (base) + 0xFD0, 0x04                                                                                 \
     }
 
-extern const struct chip board_chip_nrf51822, board_chip_stm32f103cb, board_chip_fastflash;
+extern const struct chip board_chip_nrf51822, board_chip_stm32f103cb, board_chip_fastflash,
+    board_chip_stm32g071rb;
 
 /* ---- state ---- */
 
@@ -248,6 +249,13 @@ void flash_erase(ImpBoard *b, uint64_t now_ns, const struct mem_range *what, uin
 /* Bits of size bytes (at most FLASH_UNIT_MAX) go from 1 to 0 where value says so; busy for length_ns. Counts one unit. */
 void flash_program(ImpBoard *b, const struct bus_access *a, const uint8_t *value, unsigned size,
                    uint64_t length_ns);
+/* The two keys of STM32 controllers, in order; a wrong one is a bus error and closes until *state is reset to 0. Keys while it is
+ * open change nothing. *out_opens: the second key was right. */
+struct flash_keys {
+    uint32_t first, second;
+};
+enum bus_result flash_take_key(uint32_t *state, const struct flash_keys *keys, bool open, uint32_t value,
+                               bool *out_opens);
 /* Power is cut: an operation under way leaves its mark, and the controller forgets everything. */
 void flash_cut(ImpBoard *b, uint64_t now_ns);
 

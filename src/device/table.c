@@ -13,12 +13,15 @@ extern const guint8 flm_nrf51_uicr[];
 extern const gsize flm_nrf51_uicr_bytes;
 extern const guint8 flm_stm32f1_flash[];
 extern const gsize flm_stm32f1_flash_bytes;
+extern const guint8 flm_stm32g0_flash[];
+extern const gsize flm_stm32g0_flash_bytes;
 
 /* CPUID: ARMv6-M Architecture Reference Manual, B3.2.3. Variant and revision are left open. */
-#define CPUID_ADDRESS   0xE000ED00u
-#define CPUID_MASK      0xFF0FFFF0u
-#define CPUID_CORTEX_M0 0x410CC200u
-#define CPUID_CORTEX_M3 0x410FC230u
+#define CPUID_ADDRESS       0xE000ED00u
+#define CPUID_MASK          0xFF0FFFF0u
+#define CPUID_CORTEX_M0     0x410CC200u
+#define CPUID_CORTEX_M3     0x410FC230u
+#define CPUID_CORTEX_M0PLUS 0x410CC600u
 
 /* FICR: nRF51 Series Reference Manual v3.0, chapter 7. */
 #define NRF51_FICR_CODEPAGESIZE 0x10000010u
@@ -32,6 +35,14 @@ extern const gsize flm_stm32f1_flash_bytes;
 #define STM32F1_F_SIZE      0x1FFFF7E0u
 #define STM32F1_F_SIZE_MASK 0x0000FFFFu
 #define STM32F1_U_ID        0x1FFFF7E8u
+
+/* STM32G0: RM0444, 40.6 (ROM table) and 38 (device electronic signature). DBG_IDCODE needs a clock that may be off; the ROM
+ * table, which has the same number, always answers. */
+#define STM32G0_PIDR0       0xF0000FE0u
+#define STM32G0_PIDR1       0xF0000FE4u
+#define STM32G0_F_SIZE      0x1FFF75E0u
+#define STM32G0_F_SIZE_MASK 0x0000FFFFu
+#define STM32G0_U_ID        0x1FFF7590u
 
 typedef struct {
     const guint8 *bytes;
@@ -76,6 +87,19 @@ static const EmbeddedFlm stm32f103xb_algorithms[] = {
     {flm_stm32f1_flash, &flm_stm32f1_flash_bytes, "stm32f1-flash.flm"},
 };
 
+static const char *const stm32g071xb_names[] = {"STM32G071xB", "STM32G071CB", "STM32G071EB", "STM32G071GB",
+                                                "STM32G071KB", "STM32G071RB", NULL};
+
+static const ImpDeviceCheck stm32g071xb_checks[] = {
+    {CPUID_ADDRESS, CPUID_MASK, CPUID_CORTEX_M0PLUS, (char *)"CPUID is that of a Cortex-M0+"},
+    {STM32G0_PIDR0, 0xFF, 0x60, (char *)"the ROM table's part number is 0x460 (PIDR0)"},
+    {STM32G0_PIDR1, 0x0F, 0x04, (char *)"the ROM table's part number is 0x460 (PIDR1)"},
+    {STM32G0_F_SIZE, STM32G0_F_SIZE_MASK, 128, (char *)"F_SIZE is 128 KiB"},
+};
+static const EmbeddedFlm stm32g071xb_algorithms[] = {
+    {flm_stm32g0_flash, &flm_stm32g0_flash_bytes, "stm32g0-flash.flm"},
+};
+
 static const TableEntry table[] = {
     {
         .names = nrf51822_names,
@@ -113,6 +137,24 @@ static const TableEntry table[] = {
         .n_checks = G_N_ELEMENTS(stm32f103xb_checks),
         .algorithms = stm32f103xb_algorithms,
         .n_algorithms = G_N_ELEMENTS(stm32f103xb_algorithms),
+    },
+    {
+        .names = stm32g071xb_names,
+        .device =
+            {
+                .core = (char *)"cortex-m0plus",
+                .core_hz = 16000000, /* HSI16, chosen by every reset: RM0444, 5.2 */
+                .dpidr = 0x0BC11477, /* RM0444, 40.4 */
+                .ram_start = 0x20000000,
+                .ram_bytes = 32 * 1024, /* what is there whether or not parity is checked */
+                .uid_address = STM32G0_U_ID,
+                .uid_bytes = 12,
+                .erase_all_algorithm = 0, /* mass erase of the main flash */
+            },
+        .checks = stm32g071xb_checks,
+        .n_checks = G_N_ELEMENTS(stm32g071xb_checks),
+        .algorithms = stm32g071xb_algorithms,
+        .n_algorithms = G_N_ELEMENTS(stm32g071xb_algorithms),
     },
 };
 
@@ -157,7 +199,9 @@ ImpDevice *imp_device_lookup(const char *name, GError **error)
 
 const char *const *imp_device_names(void)
 {
-    static const char *const names[] = {"STM32F103CB", "STM32F103RB", "STM32F103TB",   "STM32F103VB",
-                                        "STM32F103xB", "nRF51822",    "nRF51822_xxAA", NULL};
+    static const char *const names[] = {"STM32F103CB",   "STM32F103RB", "STM32F103TB", "STM32F103VB",
+                                        "STM32F103xB",   "STM32G071CB", "STM32G071EB", "STM32G071GB",
+                                        "STM32G071KB",   "STM32G071RB", "STM32G071xB", "nRF51822",
+                                        "nRF51822_xxAA", NULL};
     return names;
 }

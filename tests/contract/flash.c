@@ -13,8 +13,10 @@ typedef struct {
     const char *chip, *device;
 } Row;
 
-static const Row rows[] = {
-    {"nrf51822", "nRF51822"}, {"stm32f103cb", "STM32F103CB"}, {"fastflash", "STM32F103CB"}};
+static const Row rows[] = {{"nrf51822", "nRF51822"},
+                           {"stm32f103cb", "STM32F103CB"},
+                           {"fastflash", "STM32F103CB"},
+                           {"stm32g071rb", "STM32G071RB"}};
 
 typedef struct {
     ImpBoard *board;

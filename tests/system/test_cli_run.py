@@ -166,23 +166,27 @@ class Run(imptest.TestCase):
         status, result = self.run_json(board)
         self.assertEqual((status, result["numbers"][0]["text"]), (0, "W-00002"))
 
-    def stm32_recipe(self):
-        return self.write("stm32.yaml", RECIPE.replace("nRF51822", "STM32F103CB").replace("app.hex", "stm32.hex")
+    def stm32_recipe(self, device="STM32F103CB"):
+        return self.write("stm32.yaml", RECIPE.replace("nRF51822", device).replace("app.hex", "stm32.hex")
                           .replace("0x00008000", "0x08008000"))
 
-    def test_stm32f103(self):
+    def test_stm32(self):
+        for device, serial in (("STM32F103CB", "W-00001"), ("STM32G071RB", "W-00002")):
+            self.program_stm32(device, serial)
+
+    def program_stm32(self, device, serial):
         app = struct.pack("<II", 0x20002000, 0x08000041).ljust(0x40, b"\0") + b"\xfe\xe7" + self.random.randbytes(6001)
         self.write("stm32.hex", intel_hex(app, 0x08000000))
-        recipe = self.stm32_recipe()
-        board = self.board("--fill", "random", "--seed", "7", chip="stm32f103cb")
+        recipe = self.stm32_recipe(device)
+        board = self.board("--fill", "random", "--seed", "7", chip=device.lower())
         uid = bytes.fromhex(board.control("uid"))[::-1].hex()
         done = self.run_on(board, recipe=recipe)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         memory = bytearray(b"\xff" * (128 * 1024))
         memory[:len(app)] = app
-        memory[SERIAL_AT:SERIAL_AT + 12] = b"W-00001".ljust(12, b"\0")
+        memory[SERIAL_AT:SERIAL_AT + 12] = serial.encode().ljust(12, b"\0")
         self.assertEqual(board.dump(), bytes(memory))
-        for text in ("STM32F103xB", "PASSED in ", "W-00001", uid):
+        for text in (device[:9] + "xB", "PASSED in ", serial, uid):
             self.assertIn(text, done.stdout)
         status = board.status()
         self.assertEqual((status["mass_erases"], status["pages_erased"], status["running"]), (1, 0, 1))

@@ -84,8 +84,8 @@ class OpenOcd(imptest.TestCase):
         self.assertGreater(int(lines[5].split()[-1], 16), 2)
         board.stop()
 
-    def test_stm32f103_programs_verifies_and_dumps(self):
-        board = self.board("--seed", "54", "--fill", "random", chip="stm32f103cb")
+    def program_stm32(self, chip, target, units, pages, says):
+        board = self.board("--seed", "54", "--fill", "random", chip=chip)
         before = board.dump()
         folder = self.folder()
         image, dump = os.path.join(folder, "image.bin"), os.path.join(folder, "dump.bin")
@@ -96,10 +96,8 @@ class OpenOcd(imptest.TestCase):
         base = "0x08000000"
         out = self.run_openocd(board, "init", "reset halt", "flash probe 0", "flash info 0", "dap info",
                                f"flash write_image erase {image} {base}", f"verify_image {image} {base}",
-                               f"dump_image {dump} {base} {IMAGE_BYTES}", khz=4000, target="stm32f1x")
-        for text in ("SWD DPIDR 0x1ba01477", "Cortex-M3 r1p1 processor detected", "target has 6 breakpoints",
-                     "device id = 0x20036410", "flash size = 128 KiB", "STM32F10x (Medium Density)", "Cortex-M3 FPB",
-                     f"wrote {IMAGE_BYTES} bytes from file", f"verified {IMAGE_BYTES} bytes"):
+                               f"dump_image {dump} {base} {IMAGE_BYTES}", khz=4000, target=target)
+        for text in (*says, "flash size = 128 KiB", f"wrote {IMAGE_BYTES} bytes from file", f"verified {IMAGE_BYTES} bytes"):
             self.assertIn(text, out)
         with open(dump, "rb") as f:
             self.assertEqual(f.read(), data)
@@ -107,9 +105,18 @@ class OpenOcd(imptest.TestCase):
         self.assertEqual(after[:IMAGE_BYTES], data)
         self.assertEqual(after[IMAGE_BYTES:], before[IMAGE_BYTES:], "what was not in the image is untouched")
         status = board.status()
-        self.assertEqual(status["pages_erased"], IMAGE_BYTES // 1024)
-        self.assertEqual(status["words_programmed"], IMAGE_BYTES // 2)
+        self.assertEqual((status["pages_erased"], status["words_programmed"]), (pages, units))
         board.stop()
+
+    def test_stm32f103_programs_verifies_and_dumps(self):
+        self.program_stm32("stm32f103cb", "stm32f1x", IMAGE_BYTES // 2, IMAGE_BYTES // 1024,
+                           ("SWD DPIDR 0x1ba01477", "Cortex-M3 r1p1 processor detected", "target has 6 breakpoints",
+                            "device id = 0x20036410", "STM32F10x (Medium Density)", "Cortex-M3 FPB"))
+
+    def test_stm32g071_programs_verifies_and_dumps(self):
+        self.program_stm32("stm32g071rb", "stm32g0x", IMAGE_BYTES // 8, IMAGE_BYTES // 2048,
+                           ("SWD DPIDR 0x0bc11477", "Cortex-M0+ r0p1 processor detected", "target has 4 breakpoints",
+                            "device idcode = 0x20006460", "RDP level 0", "Cortex-M0+ ROM"))
 
     def test_stm32f103_locks_and_unlocks(self):
         """OpenOCD's own option byte code: locked, nothing can be read; unlocked, nothing is left."""
