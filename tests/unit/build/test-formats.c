@@ -84,9 +84,8 @@ static const struct {
      "f.s19:2: address 0x00000001 is already given in line 1"},
     {"overlap-equal", "S104000055A6\nS104000055A6\nS9030000FC\n",
      "f.s19:2: address 0x00000000 is already given in line 1"},
-    {"wraps-16", "S105FFFF0102F9\n", "f.s19:1: the record reaches past the end of the 16-bit address space"},
-    {"wraps-24", "S206FFFFFF0102F9\n",
-     "f.s19:1: the record reaches past the end of the 24-bit address space"},
+    {"crosses-16", "S105FFFF0102F9\nS9030000FC\n", "ffff+2"},
+    {"crosses-24", "S206FFFFFF0102F9\nS9030000FC\n", "ffffff+2"},
     {"wraps-32", "S307FFFFFFFF0102F9\n",
      "f.s19:1: the record reaches past the end of the 32-bit address space"},
 };
