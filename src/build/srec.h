@@ -8,7 +8,8 @@
  * Header and start address are read and have no meaning for programming. Strict where tolerance would program something else than
  * meant: a wrong checksum or count, bytes given twice, a record that wraps around, anything after the end. A file may end with its
  * count instead of an end record (some tools write no end record without a start address); one that has neither is cut off.
- * No I/O. Thread rule: no state; any thread. */
+ * A record may begin within the bits of its address and go on behind them, as srec_cat writes it and GNU objcopy reads it; only the end of 32
+ * bits is the end. No I/O. Thread rule: no state; any thread. */
 #pragma once
 
 #include "build/pieces.h"

@@ -227,17 +227,27 @@ static void judge(const ImpPieces *map)
     }
 }
 
+static void judge_random(guint32 seed)
+{
+    g_test_message("seed %u", seed);
+    g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
+    g_autoptr(ImpPieces) map = random_map(rand);
+    write_elf(map, rand);
+    judge(map);
+    remove_all();
+}
+
 static void test_random(void)
 {
-    guint32 seed = g_test_rand_int_range(0, G_MAXINT32) & 0x7FFFFFFFu;
-    for (guint32 round = 0; round < ROUNDS; round++) {
-        g_test_message("seed %u, round %u", seed, round);
-        g_autoptr(GRand) rand = g_rand_new_with_seed(seed + round);
-        g_autoptr(ImpPieces) map = random_map(rand);
-        write_elf(map, rand);
-        judge(map);
-        remove_all();
-    }
+    guint32 seed = (guint32)g_test_rand_int_range(0, G_MAXINT32 - ROUNDS);
+    for (guint32 round = 0; round < ROUNDS; round++)
+        judge_random(seed + round);
+}
+
+/* Here srec_cat writes a record S1 that begins below 0x10000 and ends above. */
+static void test_record_past_16_bits(void)
+{
+    judge_random(635770750);
 }
 
 static void test_firmware(void)
@@ -273,6 +283,7 @@ int main(int argc, char **argv)
     g_autofree char *folder = g_dir_make_tmp("imprint-judges-XXXXXX", NULL);
     g_assert_true(folder != NULL && g_chdir(folder) == 0);
     g_test_add_func("/build/judges/random", test_random);
+    g_test_add_func("/build/judges/record-past-16-bits", test_record_past_16_bits);
     g_test_add_func("/build/judges/firmware", test_firmware);
     g_test_add_func("/build/judges/headers-in-segment", test_headers_in_segment);
     int status = g_test_run();
