@@ -6,6 +6,9 @@
 /* run.c */
 gboolean imp_command_run(ImpCli *cli, GError **error);
 
+/* probe.c */
+gboolean imp_command_probe_list(ImpCli *cli, GError **error);
+
 /* author.c */
 gboolean imp_command_key_new(ImpCli *cli, GError **error);
 gboolean imp_command_key_show(ImpCli *cli, GError **error);

@@ -56,6 +56,11 @@ const ImpCommandEntry imp_cli_commands[] = {
      "kept in\n"
      "a ledger of its own in the user's data folder (imprint/ledger.db); with --release the release's\n"
      "restrictions hold there."},
+    {"probe list", "", 0, 0, O(PROBE), imp_command_probe_list,
+     "list the probes on USB, and what keeps one from being used",
+     "Each probe that may be opened is asked for its firmware and its packets (bytes, how many at a time). "
+     "For\n"
+     "one that may not, the udev rule that mends it is shown. With --probe: asks that one alone."},
     {"key new", "author|image NAME", 2, 2, O(DIR), imp_command_key_new,
      "make a key pair: NAME.key (keep it secret) and NAME.pub", NULL},
     {"key show", "FILE", 1, 1, 0, imp_command_key_show, "show which key a file holds", NULL},

@@ -151,7 +151,8 @@ static GByteArray *make_descriptors(const struct shape *shape)
     return all;
 }
 
-static gboolean add_device(UMockdevTestbed *bed, const GByteArray *descriptors, GError **error)
+static gboolean add_device(UMockdevTestbed *bed, const GByteArray *descriptors, const char *const *strings,
+                           GError **error)
 {
     g_autoptr(GString) hex = g_string_new(NULL);
     for (gsize i = 0; i < descriptors->len; i++)
@@ -165,8 +166,9 @@ static gboolean add_device(UMockdevTestbed *bed, const GByteArray *descriptors, 
                                             "A: busnum=1\\n\nA: devnum=2\\n\nA: speed=480\\n\n"
                                             "A: bConfigurationValue=1\\n\n"
                                             "A: idVendor=%04x\\n\nA: idProduct=%04x\\n\n"
+                                            "A: manufacturer=%s\\n\nA: product=%s\\n\nA: serial=%s\\n\n"
                                             "H: descriptors=%s\n",
-                                            VENDOR, PRODUCT, hex->str);
+                                            VENDOR, PRODUCT, strings[0], strings[1], strings[2], hex->str);
     return umockdev_testbed_add_from_string(bed, text, error);
 }
 
@@ -278,7 +280,7 @@ int main(int argc, char **argv)
     UsbDev *dev = usbdev_new(&d, &ops, &wire);
     UMockdevTestbed *bed = umockdev_testbed_new();
     int status = EXIT_FAILURE;
-    if (add_device(bed, descriptors, &error) &&
+    if (add_device(bed, descriptors, strings, &error) &&
         umockdev_testbed_attach_ioctl(bed, NODE, usbdev_get_handler(dev), &error))
         status = run_child(command);
     else

@@ -1,0 +1,186 @@
+/* imprint probe list: the probes of this machine, and what they say of themselves. */
+#include "cli/probe.h"
+
+#include "cli/commands.h"
+#include "cli/print.h"
+
+#include <string.h>
+
+#define RULES_FILE "/etc/udev/rules.d/70-imprint-probes.rules"
+
+char *imp_cli_probe_spec(const ImpProbeSeen *seen)
+{
+    return g_strconcat("usb:", seen->serial, NULL);
+}
+
+const char *imp_cli_probe_kind(const ImpProbeSeen *seen)
+{
+    if (seen->has_bulk)
+        return seen->has_hid ? "CMSIS-DAP v2 and v1" : "CMSIS-DAP v2";
+    return "CMSIS-DAP v1";
+}
+
+static const char *access_text(ImpProbeAccess access)
+{
+    switch (access) {
+    case IMP_PROBE_ACCESS_GOOD:
+        return "good";
+    case IMP_PROBE_ACCESS_DENIED:
+        return "denied";
+    case IMP_PROBE_ACCESS_NO_NODE:
+        return "no-node";
+    }
+    g_assert_not_reached();
+}
+
+void imp_cli_probe_say_access(FILE *out, const char *indent, const GPtrArray *list)
+{
+    g_autoptr(GPtrArray) rules = g_ptr_array_new_with_free_func(g_free);
+    for (guint i = 0; i < list->len; i++) {
+        const ImpProbeSeen *seen = list->pdata[i];
+        if (seen->access == IMP_PROBE_ACCESS_NO_NODE)
+            fprintf(out, "%s%s: there is no %s; in a container, hand the folder /dev/bus/usb into it\n",
+                    indent, seen->path, seen->node);
+        if (seen->access != IMP_PROBE_ACCESS_DENIED)
+            continue;
+        fprintf(out, "%s%s: this user may not read and write %s\n", indent, seen->path, seen->node);
+        char *rule = imp_probe_udev_rule(seen);
+        if (g_ptr_array_find_with_equal_func(rules, rule, g_str_equal, NULL))
+            g_free(rule);
+        else
+            g_ptr_array_add(rules, rule);
+    }
+    if (rules->len == 0)
+        return;
+    fprintf(out, "%sdo       as root, write into %s:\n", indent, RULES_FILE);
+    for (guint i = 0; i < rules->len; i++)
+        fprintf(out, "%s           %s\n", indent, (const char *)rules->pdata[i]);
+    fprintf(out,
+            "%s         then: udevadm control --reload && udevadm trigger\n"
+            "%s         (over ssh also: adduser USER plugdev, and log in again)\n",
+            indent, indent);
+}
+
+gboolean imp_cli_probe_ask(const ImpCli *cli, const char *spec, ImpProbeInfo *out_info, GError **error)
+{
+    g_autoptr(ImpProbe) probe = imp_probe_open(spec, cli->env->clock, error);
+    return probe != NULL && imp_probe_ask_info(probe, out_info, error);
+}
+
+static json_t *info_json(const ImpProbeInfo *info)
+{
+    json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:b}", "vendor", info->vendor, "product",
+                               info->product, "serial", info->serial, "protocol", info->protocol, "firmware",
+                               info->firmware, "swd", info->swd, "jtag", info->jtag);
+    if (info->packet_bytes != 0)
+        json_object_set_new(object, "packet_bytes", json_integer(info->packet_bytes));
+    if (info->packets != 0)
+        json_object_set_new(object, "packets", json_integer(info->packets));
+    return object;
+}
+
+static json_t *seen_json(const ImpProbeSeen *seen)
+{
+    g_autofree char *spec = imp_cli_probe_spec(seen);
+    g_autofree char *vendor_id = g_strdup_printf("%04x", seen->vendor_id);
+    g_autofree char *product_id = g_strdup_printf("%04x", seen->product_id);
+    json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "probe", spec, "kind",
+                               imp_cli_probe_kind(seen), "vendor", seen->vendor, "product", seen->product,
+                               "serial", seen->serial, "vendor_id", vendor_id, "product_id", product_id,
+                               "usb", seen->path, "node", seen->node, "access", access_text(seen->access));
+    if (seen->access == IMP_PROBE_ACCESS_DENIED) {
+        g_autofree char *rule = imp_probe_udev_rule(seen);
+        json_object_set_new(object, "udev_rule", json_string(rule));
+    }
+    return object;
+}
+
+/* "512 x 4", "64", "" */
+static char *packets_text(const ImpProbeInfo *info)
+{
+    if (info->packet_bytes == 0)
+        return g_strdup("");
+    return info->packets == 0 ? g_strdup_printf("%u", info->packet_bytes)
+                              : g_strdup_printf("%u x %u", info->packet_bytes, info->packets);
+}
+
+/* One row; asks the probe if it may be opened. What goes wrong is told in the row: another program may have it. */
+static void add_row(const ImpCli *cli, ImpTable *table, const ImpProbeSeen *seen, json_t *probes)
+{
+    ImpProbeInfo info = {0};
+    g_autoptr(GError) error = NULL;
+    g_autofree char *spec = imp_cli_probe_spec(seen);
+    json_t *object = seen_json(seen);
+    if (seen->access == IMP_PROBE_ACCESS_GOOD) {
+        if (imp_cli_probe_ask(cli, spec, &info, &error))
+            json_object_set_new(object, "info", info_json(&info));
+        else
+            json_object_set_new(object, "error", imp_print_error_json(error));
+    }
+    json_array_append_new(probes, object);
+    g_autofree char *packets = packets_text(&info);
+    const char *state = seen->access == IMP_PROBE_ACCESS_DENIED    ? "permission denied"
+                        : seen->access == IMP_PROBE_ACCESS_NO_NODE ? "no device node"
+                        : error != NULL                            ? error->message
+                                                                   : "ready";
+    imp_table_add(table, (const char *[]){spec, seen->vendor, seen->product, imp_cli_probe_kind(seen),
+                                          info.firmware, packets, state});
+}
+
+static void list_usb(ImpCli *cli)
+{
+    static const char *const columns[] = {"probe",    "vendor",  "product", "kind",
+                                          "firmware", "packets", "state"};
+    g_autoptr(GPtrArray) list = imp_probe_list_seen(IMP_PROBE_SYSFS_DIR, IMP_PROBE_NODE_DIR);
+    json_t *probes = json_array();
+    ImpTable table;
+    imp_table_init(&table, columns, G_N_ELEMENTS(columns));
+    for (guint i = 0; i < list->len; i++)
+        add_row(cli, &table, list->pdata[i], probes);
+    json_object_set_new(cli->result, "probes", probes);
+    if (!cli->json && list->len > 0) {
+        imp_table_print(&table, cli->env->out);
+        imp_cli_probe_say_access(cli->env->out, "", list);
+    } else if (!cli->json) {
+        fputs("no CMSIS-DAP probe on USB\n"
+              "do       plug one in, or name one on the network: imprint probe list --probe tcp:HOST:PORT\n",
+              cli->env->out);
+    }
+    imp_table_done(&table);
+}
+
+static void say_line(FILE *out, const char *name, const char *text)
+{
+    if (text[0] != '\0')
+        fprintf(out, "%-11s %s\n", name, text);
+}
+
+static gboolean show_one(ImpCli *cli, const char *spec, GError **error)
+{
+    ImpProbeInfo info;
+    if (!imp_cli_probe_ask(cli, spec, &info, error))
+        return FALSE;
+    json_object_set_new(cli->result, "probes",
+                        json_pack("[{s:s, s:o}]", "probe", spec, "info", info_json(&info)));
+    if (cli->json)
+        return TRUE;
+    FILE *out = cli->env->out;
+    g_autofree char *packets = packets_text(&info);
+    say_line(out, "probe", spec);
+    say_line(out, "vendor", info.vendor);
+    say_line(out, "product", info.product);
+    say_line(out, "serial", info.serial);
+    say_line(out, "CMSIS-DAP", info.protocol);
+    say_line(out, "firmware", info.firmware);
+    say_line(out, "packets", packets);
+    say_line(out, "wires", info.swd ? (info.jtag ? "SWD, JTAG" : "SWD") : "no SWD: imprint cannot use it");
+    return TRUE;
+}
+
+gboolean imp_command_probe_list(ImpCli *cli, GError **error)
+{
+    if (imp_cli_has(cli, IMP_OPTION_PROBE))
+        return show_one(cli, cli->values[IMP_OPTION_PROBE], error);
+    list_usb(cli);
+    return TRUE;
+}

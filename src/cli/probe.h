@@ -1,0 +1,22 @@
+/* Probes as commands show them: on USB by what the kernel knows, and by what a probe says of itself.
+ *
+ * Thread rule: one thread. */
+#pragma once
+
+#include "cli/cli.h"
+#include "target/probe_info.h"
+#include "target/probe_list.h"
+
+/* What --probe takes for it: "usb:SERIAL", or "usb:" for a probe without serial number; free with g_free. */
+char *imp_cli_probe_spec(const ImpProbeSeen *seen);
+
+/* "CMSIS-DAP v2", "CMSIS-DAP v1", "CMSIS-DAP v2 and v1". Constant. */
+const char *imp_cli_probe_kind(const ImpProbeSeen *seen);
+
+/* Writes what to do about each probe of list (ImpProbeSeen) that may not be opened; nothing if there is none. indent
+ * stands in front of each line. */
+void imp_cli_probe_say_access(FILE *out, const char *indent, const GPtrArray *list);
+
+/* Opens the probe, asks, closes. Errors: those of imp_probe_open, IMP_E_PROBE_*. */
+gboolean imp_cli_probe_ask(const ImpCli *cli, const char *spec, ImpProbeInfo *out_info,
+                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
