@@ -9,6 +9,13 @@ gboolean imp_command_run(ImpCli *cli, GError **error);
 /* probe.c */
 gboolean imp_command_probe_list(ImpCli *cli, GError **error);
 
+/* target.c */
+gboolean imp_command_target_identify(ImpCli *cli, GError **error);
+
+/* device.c */
+gboolean imp_command_device_list(ImpCli *cli, GError **error);
+gboolean imp_command_device_show(ImpCli *cli, GError **error);
+
 /* author.c */
 gboolean imp_command_key_new(ImpCli *cli, GError **error);
 gboolean imp_command_key_show(ImpCli *cli, GError **error);

@@ -61,6 +61,14 @@ const ImpCommandEntry imp_cli_commands[] = {
      "Each probe that may be opened is asked for its firmware and its packets (bytes, how many at a time). "
      "For\n"
      "one that may not, the udev rule that mends it is shown. With --probe: asks that one alone."},
+    {"target identify", "", 0, 0, O(PROBE), imp_command_target_identify,
+     "say which chip is there; only reads",
+     "Debug port, core, the device of the table whose checks all hold, its unique ID, and whether it is "
+     "locked\n"
+     "against reading. The chip is neither reset nor halted: its firmware goes on."},
+    {"device list", "", 0, 0, 0, imp_command_device_list, "list the chips that this version knows", NULL},
+    {"device show", "NAME", 1, 1, 0, imp_command_device_show,
+     "show a chip: memories, sectors, how it is told from others", NULL},
     {"key new", "author|image NAME", 2, 2, O(DIR), imp_command_key_new,
      "make a key pair: NAME.key (keep it secret) and NAME.pub", NULL},
     {"key show", "FILE", 1, 1, 0, imp_command_key_show, "show which key a file holds", NULL},

@@ -55,6 +55,7 @@ typedef struct {
     ImpDevice device; /* without checks and algorithms; names of constant text */
     const ImpDeviceCheck *checks;
     gsize n_checks;
+    const ImpDeviceCheck *lock; /* NULL = not known */
     const EmbeddedFlm *algorithms; /* sorted by start */
     gsize n_algorithms;
 } TableEntry;
@@ -68,6 +69,9 @@ static const ImpDeviceCheck nrf51822_checks[] = {
     {NRF51_FICR_CODEPAGESIZE, G_MAXUINT32, 1024, (char *)"FICR CODEPAGESIZE is 1024 bytes"},
     {NRF51_FICR_CODESIZE, G_MAXUINT32, 256, (char *)"FICR CODESIZE is 256 pages"},
 };
+/* UICR.RBPCONF: reference manual, chapter 8. */
+static const ImpDeviceCheck nrf51822_lock = {0x10001004u, 0x0000FF00u, 0,
+                                             (char *)"UICR RBPCONF.PALL protects all"};
 static const EmbeddedFlm nrf51822_algorithms[] = {
     {flm_nrf51_code, &flm_nrf51_code_bytes, "nrf51-code.flm"},
     {flm_nrf51_uicr, &flm_nrf51_uicr_bytes, "nrf51-uicr.flm"},
@@ -83,6 +87,9 @@ static const ImpDeviceCheck stm32f103xb_checks[] = {
      (char *)"DBGMCU_IDCODE is that of a medium-density STM32F10x"},
     {STM32F1_F_SIZE, STM32F1_F_SIZE_MASK, 128, (char *)"F_SIZE is 128 KiB"},
 };
+/* FLASH_OBR: PM0075, 3.7. */
+static const ImpDeviceCheck stm32f103xb_lock = {0x4002201Cu, 0x00000002u, 0x00000002u,
+                                                (char *)"FLASH_OBR.RDPRT is set"};
 static const EmbeddedFlm stm32f103xb_algorithms[] = {
     {flm_stm32f1_flash, &flm_stm32f1_flash_bytes, "stm32f1-flash.flm"},
 };
@@ -117,6 +124,7 @@ static const TableEntry table[] = {
             },
         .checks = nrf51822_checks,
         .n_checks = G_N_ELEMENTS(nrf51822_checks),
+        .lock = &nrf51822_lock,
         .algorithms = nrf51822_algorithms,
         .n_algorithms = G_N_ELEMENTS(nrf51822_algorithms),
     },
@@ -135,6 +143,7 @@ static const TableEntry table[] = {
             },
         .checks = stm32f103xb_checks,
         .n_checks = G_N_ELEMENTS(stm32f103xb_checks),
+        .lock = &stm32f103xb_lock,
         .algorithms = stm32f103xb_algorithms,
         .n_algorithms = G_N_ELEMENTS(stm32f103xb_algorithms),
     },
@@ -204,4 +213,12 @@ const char *const *imp_device_names(void)
                                         "STM32G071KB",   "STM32G071RB", "STM32G071xB", "nRF51822",
                                         "nRF51822_xxAA", NULL};
     return names;
+}
+
+const ImpDeviceCheck *imp_device_lock(const ImpDevice *device)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(table); i++)
+        if (strcmp(device->name, table[i].names[0]) == 0)
+            return table[i].lock;
+    return NULL;
 }

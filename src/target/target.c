@@ -188,8 +188,16 @@ static gboolean attach_normal(ImpTarget *target, GError **error)
     return imp_adi_connect(&target->adi, error) && imp_target_reset_halt(target, error);
 }
 
-ImpTarget *imp_target_attach(ImpProbe *probe, const ImpClock *clock, const ImpTargetOptions *options,
-                             GError **error)
+typedef gboolean (*ConnectFn)(ImpTarget *target, GError **error);
+
+static gboolean connect_only(ImpTarget *target, GError **error)
+{
+    target->left = TRUE; /* the core is never ours: detach leaves it as it is */
+    return imp_adi_connect(&target->adi, error);
+}
+
+static ImpTarget *open_target(ImpProbe *probe, const ImpClock *clock, const ImpTargetOptions *options,
+                              ConnectFn connect, GError **error)
 {
     g_autoptr(ImpTarget) target = g_new0(ImpTarget, 1);
     ImpAdi *adi = &target->adi;
@@ -201,14 +209,25 @@ ImpTarget *imp_target_attach(ImpProbe *probe, const ImpClock *clock, const ImpTa
     GError *why = NULL;
     gboolean good = imp_adi_check_cancel(adi, &why) &&
                     (adi->dap = imp_dap_open(probe, &target->health, &why)) != NULL &&
-                    (options->mode == IMP_ATTACH_UNDER_RESET ? attach_under_reset(target, &why)
-                                                             : attach_normal(target, &why)) &&
-                    read_core_id(target, &why);
+                    connect(target, &why) && read_core_id(target, &why);
     if (good)
         return g_steal_pointer(&target);
     imp_error_set_step(&why, "attach");
     g_propagate_error(error, why);
     return NULL;
+}
+
+ImpTarget *imp_target_attach(ImpProbe *probe, const ImpClock *clock, const ImpTargetOptions *options,
+                             GError **error)
+{
+    return open_target(probe, clock, options,
+                       options->mode == IMP_ATTACH_UNDER_RESET ? attach_under_reset : attach_normal, error);
+}
+
+ImpTarget *imp_target_look(ImpProbe *probe, const ImpClock *clock, const ImpTargetOptions *options,
+                           GError **error)
+{
+    return open_target(probe, clock, options, connect_only, error);
 }
 
 void imp_target_detach(ImpTarget *target)

@@ -48,6 +48,12 @@ typedef struct {
 ImpTarget *imp_target_attach(ImpProbe *probe, const ImpClock *clock, const ImpTargetOptions *options,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* The same, but only looks: nothing is reset, halted or written but the debug port and the access port themselves; what the
+ * core was doing it goes on doing, also after detach. Only for reading (imp_target_id, _check, _read, _read_uid).
+ * options->mode does not count. Errors: as above, but for IMP_E_CORE_NOT_HALTED. */
+ImpTarget *imp_target_look(ImpProbe *probe, const ImpClock *clock, const ImpTargetOptions *options,
+                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Lets the core run without debugger, switches the debug port off, frees the target. NULL is allowed. Errors on the
  * way are ignored: nothing can be done about them any more. */
 void imp_target_detach(ImpTarget *target);

@@ -2,6 +2,7 @@
 """imprint's commands for the desk (probe list, target identify, device, doctor) against real boards."""
 import json
 import os
+import struct
 import subprocess
 
 import imptest
@@ -68,6 +69,112 @@ class Desk(imptest.TestCase):
         done = self.on_usb(board, "probe", "list")
         self.assertRegex(done.stdout, r"usb:DESK7 .*CMSIS-DAP v2 .* ready")
         self.assertEqual(board.status()["transfers"], 0)
+
+    def untouched(self, board):
+        """What only reads leaves the firmware running, and resets, halts and writes nothing."""
+        after = board.status()
+        self.assertEqual((after["running"], after["pages_erased"], after["mass_erases"], after["words_programmed"]),
+                         (1, 0, 0, 0))
+
+    def identify(self, board):
+        return self.imprint_json("target", "identify", "--probe", f"tcp:{board.dap}")
+
+    def load(self, board, data, address):
+        path = os.path.join(self.dir, "load.bin")
+        with open(path, "wb") as f:
+            f.write(data)
+        board.control(f'load "{path}" {address:#x}')
+
+    def counting(self, board, flash, ram):
+        """Firmware that counts in RAM, so that a reset or a halt shows."""
+        self.load(board, struct.pack("<II", ram + 0x1000, flash + 0x41).ljust(0x40, b"\0") + bytes.fromhex(
+            "0248016801310160fbe70000") + struct.pack("<I", ram), flash)  # ldr r0,=ram; l: ldr r1,[r0]; adds; str; b l
+        board.control("power off")
+        board.control("power on")
+
+    def test_identify(self):
+        rows = [("nrf51822", "nRF51822_xxAA", "0x0BB11477", "Cortex-M0 r0p0", 0),
+                ("stm32f103cb", "STM32F103xB", "0x1BA01477", "Cortex-M3 r1p1", 0x08000000)]
+        for chip, device, dpidr, core, flash in rows:
+            board = self.board(chip=chip)
+            self.counting(board, flash, 0x20000000)
+            uid = bytes.fromhex(board.control("uid"))[::-1].hex()
+            before = board.dump(0x20000000, 4)
+            status, result = self.identify(board)
+            self.assertEqual((status, result["ok"]), (0, True), result)
+            self.assertEqual((result["dpidr"], result["core"]), (dpidr, core))
+            self.assertEqual(result["devices"], [{"device": device, "uid": uid, "locked": False}])
+            self.untouched(board)
+            self.assertGreater(struct.unpack("<I", board.dump(0x20000000, 4)), struct.unpack("<I", before))
+            done = self.imprint("target", "identify", "--probe", f"tcp:{board.dap}")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            for text in (device, uid, core, dpidr, "locked   no"):
+                self.assertIn(text, done.stdout)
+            board.stop()
+
+    def test_identify_locked(self):
+        board = self.board()
+        self.load(board, b"\xff\x00\xff\xff", 0x10001004)  # UICR RBPCONF: PALL
+        status, result = self.identify(board)
+        self.assertEqual((status, result["devices"][0]["device"], result["devices"][0]["locked"]),
+                         (0, "nRF51822_xxAA", True))
+        board.stop()
+        locked = os.path.join(self.dir, "locked.bin")
+        with open(locked, "wb") as f:
+            f.write(b"\x00\xff")  # RDP of the option bytes
+        board = self.board("--load", locked + "@0x1FFFF800", chip="stm32f103cb")
+        status, result = self.identify(board)
+        self.assertEqual((status, result["devices"][0]["device"], result["devices"][0]["locked"]), (0, "STM32F103xB", True))
+        done = self.imprint("target", "identify", "--probe", f"tcp:{board.dap}")
+        self.assertIn("locked   yes", done.stdout)
+
+    def test_identify_others(self):
+        for chip in ("nrf51822", "stm32f103cb"):
+            board = self.board("--fault", "wrong-chip", chip=chip)
+            status, result = self.identify(board)
+            self.assertEqual((status, result["dpidr"], result["devices"], result["ruled_out"]), (0, "0x2BA01477", [], []))
+            self.assertIn("Cortex-M4", result["core"])
+            board.stop()
+        board = self.board("--fault", "wrong-variant")
+        status, result = self.identify(board)
+        self.assertEqual((status, result["devices"], len(result["ruled_out"])), (0, [], 1))
+        self.assertIn("CODESIZE", result["ruled_out"][0]["why"])
+        done = self.imprint("target", "identify", "--probe", f"tcp:{board.dap}")
+        self.assertIn("none that this version knows", done.stdout)
+        self.assertIn("CODESIZE", done.stdout)
+        board.stop()
+        board = self.board("--empty")
+        status, result = self.identify(board)
+        self.assertEqual((status, result["error"]["code"], result["error"]["step"]), (2, 2010, "attach"))
+        self.assertEqual(self.imprint("target", "identify").returncode, 2)  # no probe on USB
+
+    def test_devices(self):
+        status, result = self.imprint_json("device", "list")
+        self.assertEqual(status, 0)
+        self.assertIn("nRF51822_xxAA", [d["device"] for d in result["devices"]])
+        names = [name for d in result["devices"] for name in d["names"]]
+        self.assertEqual(len(names), len(set(names)), names)
+        done = self.imprint("device", "list")
+        for device in result["devices"]:
+            self.assertIn(device["device"], done.stdout)
+            for name in device["names"]:
+                status, shown = self.imprint_json("device", "show", name.upper())
+                self.assertEqual((status, shown["device"], shown["names"]), (0, device["device"], device["names"]))
+                self.assertTrue(shown["memories"] and shown["checks"], name)
+                for memory in shown["memories"]:
+                    self.assertEqual(sum(s["count"] * s["size_bytes"] for s in memory["sectors"]), memory["size_bytes"])
+        status, shown = self.imprint_json("device", "show", "stm32f103cb")
+        self.assertEqual((shown["core"], shown["ram_bytes"], shown["uid_address"], shown["uid_bytes"]),
+                         ("cortex-m3", 20480, "0x1FFFF7E8", 12))
+        main = shown["memories"][0]
+        self.assertEqual((main["start"], main["size_bytes"], main["erases_all"]), ("0x08000000", 131072, True))
+        self.assertEqual(main["sectors"], [{"count": 128, "size_bytes": 1024, "start": "0x08000000"}])
+        done = self.imprint("device", "show", "STM32F103CB")
+        for text in ("cortex-m3, 8 MHz", "128 x 1 KiB", "F_SIZE is 128 KiB", "0x1FFFF7E8  12 bytes", "RDPRT"):
+            self.assertIn(text, done.stdout)
+        done = self.imprint("device", "show", "STM32F103CC")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("STM32F103CB", done.stderr)
 
 
 if __name__ == "__main__":

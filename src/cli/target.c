@@ -1,0 +1,183 @@
+/* imprint target identify: which chip is behind a probe, without disturbing it. */
+#include "base/id.h"
+#include "cli/commands.h"
+#include "cli/print.h"
+#include "device/table.h"
+#include "target/target.h"
+
+#include <string.h>
+
+/* CPUID (ARM DDI 0419, B3.2.3; DDI 0403, B3.2.3): implementer 31:24, variant 23:20, part 15:4, revision 3:0. */
+#define CPUID_IMPLEMENTER(id) ((id) >> 24)
+#define CPUID_VARIANT(id)     (((id) >> 20) & 0xFu)
+#define CPUID_PART(id)        (((id) >> 4) & 0xFFFu)
+#define CPUID_REVISION(id)    ((id)&0xFu)
+#define IMPLEMENTER_ARM       0x41u
+
+/* "Cortex-M3 r1p1"; free with g_free. */
+static char *core_text(guint32 cpuid)
+{
+    static const struct {
+        guint part;
+        const char *name;
+    } cores[] = {{0xC20, "Cortex-M0"}, {0xC60, "Cortex-M0+"}, {0xC21, "Cortex-M1"},  {0xC23, "Cortex-M3"},
+                 {0xC24, "Cortex-M4"}, {0xC27, "Cortex-M7"},  {0xD20, "Cortex-M23"}, {0xD21, "Cortex-M33"}};
+    for (gsize i = 0; i < G_N_ELEMENTS(cores) && CPUID_IMPLEMENTER(cpuid) == IMPLEMENTER_ARM; i++)
+        if (CPUID_PART(cpuid) == cores[i].part)
+            return g_strdup_printf("%s r%up%u", cores[i].name, CPUID_VARIANT(cpuid), CPUID_REVISION(cpuid));
+    return g_strdup_printf("of another kind (implementer 0x%02X, part 0x%03X)", CPUID_IMPLEMENTER(cpuid),
+                           CPUID_PART(cpuid));
+}
+
+static json_t *hex32(guint32 word)
+{
+    g_autofree char *text = g_strdup_printf("0x%08X", word);
+    return json_string(text);
+}
+
+/* A failure that tells something about the chip, not about the way to it. */
+static gboolean is_of_chip(const GError *error)
+{
+    return g_error_matches(error, IMP_ERROR, IMP_E_BUS_FAULT);
+}
+
+/* The unique ID as the records have it; *out_text is NULL if the chip does not give it. Free with g_free. */
+static gboolean read_uid(ImpTarget *target, const ImpDevice *device, char **out_text, GError **error)
+{
+    guint8 uid[IMP_UID_BYTES_MAX];
+    gsize n_bytes = 0;
+    GError *why = NULL;
+    *out_text = NULL;
+    if (imp_target_read_uid(target, device, uid, &n_bytes, &why)) {
+        *out_text = n_bytes > 0 ? imp_hex_encode(uid, n_bytes) : NULL;
+        return TRUE;
+    }
+    if (is_of_chip(why)) {
+        g_error_free(why);
+        return TRUE;
+    }
+    g_propagate_error(error, why);
+    return FALSE;
+}
+
+typedef enum { LOCK_UNKNOWN = 2, LOCK_OPEN, LOCK_LOCKED } Lock;
+
+static gboolean read_lock(ImpTarget *target, const ImpDevice *device, Lock *out_lock, GError **error)
+{
+    const ImpDeviceCheck *lock = imp_device_lock(device);
+    guint8 bytes[4];
+    GError *why = NULL;
+    *out_lock = LOCK_UNKNOWN;
+    if (lock == NULL)
+        return TRUE;
+    if (!imp_target_read(target, lock->address, bytes, sizeof bytes, &why)) {
+        if (!is_of_chip(why)) {
+            g_propagate_error(error, why);
+            return FALSE;
+        }
+        g_error_free(why);
+        return TRUE;
+    }
+    guint32 word =
+        (guint32)bytes[0] | (guint32)bytes[1] << 8 | (guint32)bytes[2] << 16 | (guint32)bytes[3] << 24;
+    *out_lock = (word & lock->mask) == lock->value ? LOCK_LOCKED : LOCK_OPEN;
+    return TRUE;
+}
+
+static gboolean add_device(ImpCli *cli, ImpTarget *target, const ImpDevice *device, GError **error)
+{
+    g_autofree char *uid = NULL;
+    Lock lock;
+    if (!read_uid(target, device, &uid, error) || !read_lock(target, device, &lock, error))
+        return FALSE;
+    json_t *object = json_pack("{s:s}", "device", device->name);
+    if (uid != NULL)
+        json_object_set_new(object, "uid", json_string(uid));
+    if (lock != LOCK_UNKNOWN)
+        json_object_set_new(object, "locked", json_boolean(lock == LOCK_LOCKED));
+    json_array_append_new(json_object_get(cli->result, "devices"), object);
+    if (!cli->json)
+        fprintf(cli->env->out, "device   %s\nuid      %s\nlocked   %s\n", device->name,
+                uid != NULL              ? uid
+                : device->uid_bytes == 0 ? "this chip has none"
+                                         : "the chip does not give it",
+                lock == LOCK_UNKNOWN  ? "not known"
+                : lock == LOCK_LOCKED ? "yes: its memory cannot be read"
+                                      : "no");
+    return TRUE;
+}
+
+/* Holds the chip against one device of the table. FALSE only if the way to the chip failed. */
+static gboolean try_device(ImpCli *cli, ImpTarget *target, const ImpDevice *device, GError **error)
+{
+    GError *why = NULL;
+    if (imp_target_check(target, device, &why))
+        return add_device(cli, target, device, error);
+    if (!g_error_matches(why, IMP_ERROR, IMP_E_WRONG_CHIP)) {
+        g_propagate_error(error, why);
+        return FALSE;
+    }
+    if (device->dpidr == 0 || device->dpidr == imp_target_id(target)->dpidr) {
+        g_autofree char *text = g_utf8_make_valid(why->message, -1);
+        json_array_append_new(json_object_get(cli->result, "ruled_out"),
+                              json_pack("{s:s, s:s}", "device", device->name, "why", text));
+    }
+    g_error_free(why);
+    return TRUE;
+}
+
+/* Each device of the table once, whatever names it has. */
+static gboolean try_all(ImpCli *cli, ImpTarget *target, GError **error)
+{
+    g_autoptr(GHashTable) tried = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    for (const char *const *name = imp_device_names(); *name != NULL; name++) {
+        g_autoptr(ImpDevice) device = imp_device_lookup(*name, error);
+        if (device == NULL)
+            return FALSE;
+        if (g_hash_table_add(tried, g_strdup(device->name)) && !try_device(cli, target, device, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+static void say_unknown(ImpCli *cli)
+{
+    FILE *out = cli->env->out;
+    gsize i;
+    const json_t *item;
+    fputs("device   none that this version knows\n", out);
+    json_array_foreach(json_object_get(cli->result, "ruled_out"), i, item)
+        fprintf(out, "not      %s\n", json_string_value(json_object_get(item, "why")));
+    fputs("do       imprint device list shows what this version knows\n", out);
+}
+
+gboolean imp_command_target_identify(ImpCli *cli, GError **error)
+{
+    const ImpClock *clock = cli->env->clock;
+    const char *spec = imp_cli_has(cli, IMP_OPTION_PROBE) ? cli->values[IMP_OPTION_PROBE] : "usb:";
+    g_autoptr(ImpProbe) probe = imp_probe_open(spec, clock, error);
+    if (probe == NULL)
+        return FALSE;
+    ImpTargetOptions options = {0};
+    g_autoptr(ImpTarget) target = imp_target_look(probe, clock, &options, error);
+    if (target == NULL)
+        return FALSE;
+    const ImpTargetId *id = imp_target_id(target);
+    g_autofree char *core = core_text(id->cpuid);
+    json_object_set_new(cli->result, "probe", json_string(probe->name));
+    json_object_set_new(cli->result, "dpidr", hex32(id->dpidr));
+    json_object_set_new(cli->result, "ap_idr", hex32(id->ap_idr));
+    json_object_set_new(cli->result, "cpuid", hex32(id->cpuid));
+    json_object_set_new(cli->result, "core", json_string(core));
+    json_object_set_new(cli->result, "devices", json_array());
+    json_object_set_new(cli->result, "ruled_out", json_array());
+    if (!cli->json)
+        fprintf(cli->env->out,
+                "probe    %s\nport     DPIDR 0x%08X, AP IDR 0x%08X\ncore     %s, CPUID 0x%08X\n", probe->name,
+                id->dpidr, id->ap_idr, core, id->cpuid);
+    if (!try_all(cli, target, error))
+        return FALSE;
+    if (!cli->json && json_array_size(json_object_get(cli->result, "devices")) == 0)
+        say_unknown(cli);
+    return TRUE;
+}
