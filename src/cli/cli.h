@@ -105,6 +105,8 @@ struct ImpCli {
     const char *const *arguments; /* NULL-terminated */
     guint n_arguments;
     const char *const *definitions; /* of every -D, NULL-terminated; strings borrowed from argv */
+    const char **probes; /* every --probe in its order, behind arguments in the same allocation */
+    guint n_probes;
     gboolean json; /* print nothing on out but the result */
     json_t *result; /* an object, what --json prints; commands add to it */
     gboolean told; /* the error has been shown already, beside its launch */
@@ -141,6 +143,10 @@ gboolean imp_cli_number(const ImpCli *cli, ImpOption option, guint64 *out_number
 /* The option's value; FALSE and IMP_E_ARGUMENT, naming the option, if it was not given. */
 gboolean imp_cli_require(const ImpCli *cli, ImpOption option, const char **out_value,
                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The one --probe of a command that takes one, or "usb:", the only one there is. IMP_E_ARGUMENT: given twice. */
+gboolean imp_cli_one_probe(const ImpCli *cli, const char **out_spec,
+                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Asks a yes-or-no question on err and reads the answer from in; --yes answers it. */
 gboolean imp_cli_confirm(const ImpCli *cli, const char *question);

@@ -67,6 +67,73 @@ gboolean imp_cli_probe_ask(const ImpCli *cli, const char *spec, ImpProbeInfo *ou
     return probe != NULL && imp_probe_ask_info(probe, out_info, error);
 }
 
+const char *imp_cli_probe_label(const char *spec)
+{
+    const char *colon = strchr(spec, ':');
+    return colon != NULL && colon[1] != '\0' ? colon + 1 : spec;
+}
+
+static gboolean add_all(GPtrArray *specs, GError **error)
+{
+    g_autoptr(GPtrArray) list = imp_probe_list_seen(IMP_PROBE_SYSFS_DIR, IMP_PROBE_NODE_DIR);
+    if (list->len == 0) {
+        imp_error_set(error, IMP_E_PROBE_NOT_FOUND, "--probe all: there is no CMSIS-DAP probe on USB");
+        return FALSE;
+    }
+    for (guint i = 0; i < list->len; i++) {
+        const ImpProbeSeen *seen = list->pdata[i];
+        if (list->len > 1 && seen->serial[0] == '\0') {
+            imp_error_set(error, IMP_E_PROBE_AMBIGUOUS,
+                          "--probe all: the probe at USB %s (%s) has no serial number to tell it by",
+                          seen->path, seen->product);
+            return FALSE;
+        }
+        g_ptr_array_add(specs, imp_cli_probe_spec(seen));
+    }
+    return TRUE;
+}
+
+/* The same probe twice would wait for itself. */
+static gboolean check_specs(const GPtrArray *specs, GError **error)
+{
+    for (guint i = 0; i < specs->len; i++)
+        for (guint k = 0; k < i; k++)
+            if (strcmp(imp_cli_probe_label(specs->pdata[i]), imp_cli_probe_label(specs->pdata[k])) == 0) {
+                imp_error_set(error, IMP_E_ARGUMENT,
+                              "two probes are called %s; imprint probe list shows them",
+                              imp_cli_probe_label(specs->pdata[i]));
+                return FALSE;
+            }
+    if (specs->len <= IMP_PROBE_USB_LIST_MAX)
+        return TRUE;
+    imp_error_set(error, IMP_E_ARGUMENT, "%u probes; at most %d at a time", specs->len,
+                  IMP_PROBE_USB_LIST_MAX);
+    return FALSE;
+}
+
+char **imp_cli_probe_specs(const ImpCli *cli, gboolean *out_several, GError **error)
+{
+    g_autoptr(GPtrArray) specs = g_ptr_array_new_with_free_func(g_free);
+    gboolean all = FALSE;
+    for (guint i = 0; i < cli->n_probes; i++) {
+        all = all || strcmp(cli->probes[i], "all") == 0;
+        g_ptr_array_add(specs, g_strdup(cli->probes[i]));
+    }
+    if (all && specs->len > 1) {
+        imp_error_set(error, IMP_E_ARGUMENT, "--probe all goes with no other --probe");
+        return NULL;
+    }
+    if (all)
+        g_ptr_array_set_size(specs, 0);
+    if ((all && !add_all(specs, error)) || !check_specs(specs, error))
+        return NULL;
+    if (specs->len == 0)
+        g_ptr_array_add(specs, g_strdup("usb:"));
+    *out_several = all || specs->len > 1;
+    g_ptr_array_add(specs, NULL);
+    return (char **)g_ptr_array_free(g_steal_pointer(&specs), FALSE);
+}
+
 static json_t *info_json(const ImpProbeInfo *info)
 {
     json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:b}", "vendor", info->vendor, "product",
@@ -179,8 +246,11 @@ static gboolean show_one(ImpCli *cli, const char *spec, GError **error)
 
 gboolean imp_command_probe_list(ImpCli *cli, GError **error)
 {
+    const char *spec;
+    if (!imp_cli_one_probe(cli, &spec, error))
+        return FALSE;
     if (imp_cli_has(cli, IMP_OPTION_PROBE))
-        return show_one(cli, cli->values[IMP_OPTION_PROBE], error);
+        return show_one(cli, spec, error);
     list_usb(cli);
     return TRUE;
 }

@@ -17,6 +17,16 @@ const char *imp_cli_probe_kind(const ImpProbeSeen *seen);
  * stands in front of each line. */
 void imp_cli_probe_say_access(FILE *out, const char *indent, const GPtrArray *list);
 
+/* The probes that a command with several --probe means, NULL-terminated, at least one, none twice; free with g_strfreev.
+ * "all" is every probe on USB, also those that will fail. *out_several: whether several were asked for, be it one that
+ * there is. Errors: IMP_E_ARGUMENT (one twice, more than IMP_PROBE_USB_LIST_MAX, "all" beside others),
+ * IMP_E_PROBE_NOT_FOUND (all, and there is none), IMP_E_PROBE_AMBIGUOUS (all, and two cannot be told apart). */
+char **imp_cli_probe_specs(const ImpCli *cli, gboolean *out_several,
+                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* "tcp:127.0.0.1:4441": "127.0.0.1:4441", "usb:0815": "0815". Borrowed from spec. */
+const char *imp_cli_probe_label(const char *spec);
+
 /* Opens the probe, asks, closes. Errors: those of imp_probe_open, IMP_E_PROBE_*. */
 gboolean imp_cli_probe_ask(const ImpCli *cli, const char *spec, ImpProbeInfo *out_info,
                            GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -349,6 +349,46 @@ gboolean imp_progress_all_ended(const ImpProgress *progress)
     return TRUE;
 }
 
+/* "PASSED in 4.2 s  W-00001", "E2010 no-target in attach" */
+static void print_summary_line(const ImpProgress *progress, const json_t *launch, gsize width)
+{
+    FILE *out = progress->live.out;
+    gboolean passed = strcmp(imp_answer_text(launch, "state"), "passed") == 0;
+    const json_t *error = json_object_get(launch, "error"), *number;
+    fprintf(out, "  %-*s  ", (int)width, imp_answer_text(launch, "port"));
+    imp_print_coloured(out, progress->coloured, passed ? IMP_COLOUR_GOOD : IMP_COLOUR_BAD,
+                       passed                                                     ? "PASSED "
+                       : strcmp(imp_answer_text(launch, "state"), "refused") == 0 ? "REFUSED"
+                                                                                  : "FAILED ");
+    if (passed) {
+        g_autofree char *duration = imp_print_duration(imp_answer_number(launch, "duration_ms") * 1000);
+        fprintf(out, "  in %s", duration);
+        gsize i;
+        json_array_foreach(json_object_get(launch, "numbers"), i, number)
+            fprintf(out, "  %s", imp_answer_text(number, "text"));
+    } else {
+        const char *step = imp_answer_text(json_object_get(error, "detail"), "step");
+        fprintf(out, "  E%d %s%s%s", (int)imp_answer_number(error, "code"), imp_answer_text(error, "name"),
+                step[0] != '\0' ? " in " : "", step);
+    }
+    fputc('\n', out);
+}
+
+void imp_progress_print_summary(const ImpProgress *progress)
+{
+    gsize width = 0;
+    guint passed = 0;
+    fputs("\nsummary\n", progress->live.out);
+    for (guint i = 0; i < progress->launches->len; i++) {
+        const json_t *launch = g_ptr_array_index(progress->launches, i);
+        width = MAX(width, strlen(imp_answer_text(launch, "port")));
+        passed += strcmp(imp_answer_text(launch, "state"), "passed") == 0;
+    }
+    for (guint i = 0; i < progress->launches->len; i++)
+        print_summary_line(progress, g_ptr_array_index(progress->launches, i), width);
+    fprintf(progress->live.out, "%u of %u passed\n", passed, progress->launches->len);
+}
+
 /* The greater, the worse. */
 static int badness(const GError *error)
 {

@@ -35,6 +35,9 @@ gboolean imp_progress_all_ended(const ImpProgress *progress);
  * error. */
 GError *imp_progress_verdict(const ImpProgress *progress);
 
+/* One line for each launch, in the order in which they began, and one that counts them. All have ended. */
+void imp_progress_print_summary(const ImpProgress *progress);
+
 void imp_progress_done(ImpProgress *progress);
 
 /* Writes one ended launch: PASSED with its numbers, or the error with its place. */

@@ -1,6 +1,7 @@
-/* imprint run: builds a recipe in memory and programs the chip on the desk. The same launch as a station's, with a ledger
- * of its own in the user's data folder. */
+/* imprint run: builds a recipe in memory and programs the chips on the desk, one behind each probe. The same launch as a
+ * station's, with a ledger of its own in the user's data folder. */
 #include "cli/commands.h"
+#include "cli/probe.h"
 #include "cli/progress.h"
 #include "cli/recipe.h"
 #include "image/object.h"
@@ -13,36 +14,54 @@
 #include <signal.h>
 #include <string.h>
 
-#define RUN_PORT "desk"
+#define RUN_PORT "desk" /* in the record, when one chip is on the desk */
 
+typedef struct Run Run;
+
+/* One probe with its chip. */
 typedef struct {
-    ImpProgress progress;
-    GMainLoop *loop;
+    Run *run;
+    char *name; /* of the port, in the record and on the screen */
+    ImpPort *port; /* has a thread of its own: what is slow or stuck there delays no other */
     ImpLaunch *launch;
-    ImpPort *port;
-} Run;
+    guint source;
+} Place;
+
+struct Run {
+    ImpProgress progress;
+    GPtrArray *places; /* of Place */
+};
+
+static void place_free(gpointer data)
+{
+    Place *place = data;
+    imp_launch_free(place->launch);
+    imp_port_free(place->port);
+    g_free(place->name);
+    g_free(place);
+}
 
 static void on_changed(gpointer user, const ImpLaunchView *view)
 {
-    Run *run = user;
-    json_t *launch = imp_progress_launch_json(view, RUN_PORT);
-    imp_progress_update(&run->progress, launch);
+    const Place *place = user;
+    json_t *launch = imp_progress_launch_json(view, place->name);
+    imp_progress_update(&place->run->progress, launch);
     json_decref(launch);
-    if (imp_progress_all_ended(&run->progress))
-        g_main_loop_quit(run->loop);
 }
 
 static gboolean on_port(int fd, GIOCondition condition, gpointer user)
 {
     (void)fd;
     (void)condition;
-    imp_port_dispatch(((Run *)user)->port);
+    imp_port_dispatch(((Place *)user)->port);
     return G_SOURCE_CONTINUE;
 }
 
 static gboolean on_signal(gpointer user)
 {
-    imp_launch_cancel(((Run *)user)->launch);
+    const Run *run = user;
+    for (guint i = 0; i < run->places->len; i++)
+        imp_launch_cancel(((Place *)run->places->pdata[i])->launch);
     return G_SOURCE_CONTINUE;
 }
 
@@ -129,29 +148,73 @@ static void say_content(const ImpCli *cli, const ImpContent *content)
                 content->n_segments);
 }
 
-/* Runs the launch on this thread's main loop until it has ended. */
-static void carry_out(Run *run, const ImpLaunchOptions *options)
+static gboolean all_finished(const Run *run)
 {
-    run->loop = g_main_loop_new(NULL, FALSE);
-    run->launch = imp_launch_new(options);
-    guint sources[] = {
-        g_unix_fd_add(imp_port_fd(run->port), G_IO_IN, on_port, run),
+    for (guint i = 0; i < run->places->len; i++)
+        if (!imp_launch_finished(((Place *)run->places->pdata[i])->launch))
+            return FALSE;
+    return TRUE;
+}
+
+/* Runs a launch at every place on this thread's main context, until all have ended. */
+static void carry_out(Run *run, const ImpLaunchOptions *common)
+{
+    guint signals[] = {
         g_unix_signal_add(SIGINT, on_signal, run),
         g_unix_signal_add(SIGTERM, on_signal, run),
     };
-    imp_launch_start(run->launch);
-    if (!imp_launch_finished(run->launch))
-        g_main_loop_run(run->loop);
-    for (gsize i = 0; i < G_N_ELEMENTS(sources); i++)
-        g_source_remove(sources[i]);
-    imp_launch_free(run->launch);
-    g_main_loop_unref(run->loop);
+    for (guint i = 0; i < run->places->len; i++) {
+        Place *place = run->places->pdata[i];
+        ImpLaunchOptions options = *common;
+        options.port = place->port;
+        options.port_name = place->name;
+        options.user = place;
+        place->launch = imp_launch_new(&options);
+        place->source = g_unix_fd_add(imp_port_fd(place->port), G_IO_IN, on_port, place);
+    }
+    for (guint i = 0; i < run->places->len; i++)
+        imp_launch_start(((Place *)run->places->pdata[i])->launch);
+    while (!all_finished(run))
+        g_main_context_iteration(NULL, TRUE);
+    for (guint i = 0; i < run->places->len; i++)
+        g_source_remove(((Place *)run->places->pdata[i])->source);
+    for (gsize i = 0; i < G_N_ELEMENTS(signals); i++)
+        g_source_remove(signals[i]);
+}
+
+static void add_place(Run *run, const char *name, const char *spec, const ImpClock *clock)
+{
+    Place *place = g_new0(Place, 1);
+    place->run = run;
+    place->name = g_strndup(name, IMP_WIRE_NAME_SIZE - 1);
+    place->port = imp_port_thread_new(spec, clock);
+    g_ptr_array_add(run->places, place);
+}
+
+/* For every program that reads the result: one launch as it always was, several as a station gives them. */
+static void give_results(ImpCli *cli, const Run *run, gboolean several)
+{
+    const GPtrArray *launches = run->progress.launches;
+    if (!several) {
+        json_object_update(cli->result, g_ptr_array_index(launches, 0));
+        return;
+    }
+    json_t *list = json_array();
+    for (guint i = 0; i < launches->len; i++)
+        json_array_append(list, g_ptr_array_index(launches, i));
+    json_object_set_new(cli->result, "launches", list);
+    if (!cli->json)
+        imp_progress_print_summary(&run->progress);
 }
 
 gboolean imp_command_run(ImpCli *cli, GError **error)
 {
     const ImpCliEnv *env = cli->env;
     const char *release = imp_cli_has(cli, IMP_OPTION_RELEASE) ? cli->values[IMP_OPTION_RELEASE] : NULL;
+    gboolean several = FALSE;
+    g_auto(GStrv) specs = imp_cli_probe_specs(cli, &several, error);
+    if (specs == NULL)
+        return FALSE;
     ImpRestrictions restrictions = {.count_on = IMP_COUNT_ON_PASS};
     g_autoptr(ImpObject) object = imp_recipe_object(cli, cli->arguments[0], release, &restrictions, error);
     if (object == NULL)
@@ -160,28 +223,26 @@ gboolean imp_command_run(ImpCli *cli, GError **error)
     ImpId id = image_id(object->content, release != NULL ? release : "", &restrictions);
     if (ledger == NULL || !add_image(ledger, &id, object->content, &restrictions, error))
         return FALSE;
-    const char *probe = imp_cli_has(cli, IMP_OPTION_PROBE) ? cli->values[IMP_OPTION_PROBE] : "usb:";
-    g_autoptr(ImpPort) port = imp_port_thread_new(probe, env->clock);
     ImpAuthority *authority = imp_authority_local_new(ledger);
-    Run run = {.port = port};
-    imp_progress_init(&run.progress, env->out, env->out_terminal, env->out_terminal && !env->no_colour, FALSE,
-                      env->clock);
+    Run run = {.places = g_ptr_array_new_with_free_func(place_free)};
+    for (char **spec = specs; *spec != NULL; spec++)
+        add_place(&run, several ? imp_cli_probe_label(*spec) : RUN_PORT, *spec, env->clock);
+    imp_progress_init(&run.progress, env->out, env->out_terminal, env->out_terminal && !env->no_colour,
+                      several, env->clock);
     run.progress.quiet = cli->json;
     ImpLaunchOptions options = {.content = object->content,
                                 .image = id,
                                 .authority = authority,
-                                .port = port,
                                 .clock = env->clock,
                                 .random = env->random,
-                                .port_name = RUN_PORT,
                                 .order = cli->values[IMP_OPTION_ORDER],
-                                .changed = on_changed,
-                                .user = &run};
+                                .changed = on_changed};
     say_content(cli, object->content);
     carry_out(&run, &options);
-    json_object_update(cli->result, g_ptr_array_index(run.progress.launches, 0));
+    give_results(cli, &run, several);
     cli->told = TRUE;
     GError *verdict = imp_progress_verdict(&run.progress);
+    g_ptr_array_unref(run.places);
     imp_progress_done(&run.progress);
     imp_authority_local_free(authority);
     if (verdict != NULL)

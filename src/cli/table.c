@@ -55,7 +55,10 @@ const ImpCommandEntry imp_cli_commands[] = {
      "Builds the recipe in memory and carries it out on one chip. Counts, serial numbers and records are "
      "kept in\n"
      "a ledger of its own in the user's data folder (imprint/ledger.db); with --release the release's\n"
-     "restrictions hold there."},
+     "restrictions hold there. --probe given several times, or --probe all (every probe on USB), programs a "
+     "chip "
+     "at\n"
+     "each of them at once, shows a summary, and ends with the status of the worst; none waits for another."},
     {"probe list", "", 0, 0, O(PROBE), imp_command_probe_list,
      "list the probes on USB, and what keeps one from being used",
      "Each probe that may be opened is asked for its firmware and its packets (bytes, how many at a time). "

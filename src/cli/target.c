@@ -154,7 +154,9 @@ static void say_unknown(ImpCli *cli)
 gboolean imp_command_target_identify(ImpCli *cli, GError **error)
 {
     const ImpClock *clock = cli->env->clock;
-    const char *spec = imp_cli_has(cli, IMP_OPTION_PROBE) ? cli->values[IMP_OPTION_PROBE] : "usb:";
+    const char *spec;
+    if (!imp_cli_one_probe(cli, &spec, error))
+        return FALSE;
     g_autoptr(ImpProbe) probe = imp_probe_open(spec, clock, error);
     if (probe == NULL)
         return FALSE;

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import struct
 import subprocess
@@ -220,6 +221,68 @@ class Run(imptest.TestCase):
         done = self.imprint("run", self.recipe, "--probe", "carrier-pigeon")
         self.assertEqual(done.returncode, 2)
         self.assertIn("carrier-pigeon", done.stdout + done.stderr)
+
+    def test_several(self):
+        """Two good boards, one without chip, one whose process stands still, one address without a board: each ends by itself."""
+        boards = [self.board("--fill", "random") for _ in range(4)]
+        boards[2].control("remove")
+        gone = self.board()
+        specs = [f"tcp:{b.dap}" for b in [*boards, gone]]
+        gone.stop()
+        os.kill(boards[3].child.pid, signal.SIGSTOP)
+        self.addCleanup(os.kill, boards[3].child.pid, signal.SIGCONT)
+        result_file = os.path.join(self.dir, "result.json")
+        args = [a for spec in specs for a in ("--probe", spec)]
+        child = subprocess.Popen([imptest.program("imprint"), "run", self.recipe, "--result", result_file, *args],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.env)
+        self.addCleanup(child.kill)
+        out, err = child.communicate(timeout=120)
+        self.assertEqual(child.returncode, 2, out + err)  # operator (no chip, no probe) is worse than retry (stuck)
+        ends = [line.split()[1:3] for line in out.splitlines() if re.match(r"port \S+ +(PASSED|FAILED)", line)]
+        self.assertEqual(ends[-1], [boards[3].dap, "FAILED"], out)  # the stuck one ended last: nobody waited for it
+        self.assertEqual(sorted(ends[:-1]), sorted([[boards[0].dap, "PASSED"], [boards[1].dap, "PASSED"],
+                                                    [boards[2].dap, "FAILED"], [gone.dap, "FAILED"]]), out)
+        summary = out.split("\nsummary\n")[1].splitlines()
+        self.assertEqual(len(summary), 6, out)
+        says = ["W-00001", "W-00002", "E2010 no-target in attach", "E2005 probe-timeout in attach",
+                "E2001 probe-not-found in attach"]
+        for line, spec, words in zip(summary, specs, says):
+            self.assertIn(spec[4:] + " ", line)
+            self.assertIn(words, line)
+        self.assertEqual(summary[5], "2 of 5 passed")
+        for board, serial in zip(boards, ("W-00001", "W-00002")):
+            self.assertEqual(board.dump(), self.expected(serial))
+        with open(result_file, encoding="utf-8") as f:
+            result = json.load(f)
+        self.assertEqual([(one["state"], one["port"]) for one in result["launches"]],
+                         list(zip(["passed", "passed", "failed", "failed", "failed"], [s[4:] for s in specs])))
+        self.assertFalse(result["ok"])
+
+    def test_several_pass(self):
+        boards = [self.board() for _ in range(3)]
+        args = [a for board in boards for a in ("--probe", f"tcp:{board.dap}")]
+        done = self.imprint("run", self.recipe, "--json", *args)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        serials = [one["numbers"][0]["text"] for one in json.loads(done.stdout)["launches"]]
+        self.assertEqual(serials, ["W-00001", "W-00002", "W-00003"])
+        for board, serial in zip(boards, serials):
+            self.assertEqual(board.dump(), self.expected(serial))
+        for board in boards:
+            board.control("next")
+        done = self.imprint("run", self.recipe, "--release", "two", *args)  # two units for three boards
+        self.assertEqual(done.returncode, 4, done.stdout + done.stderr)
+        self.assertIn("2 of 3 passed", done.stdout)
+        self.assertIn("REFUSED  E5002 count-in-work", done.stdout)
+
+    def test_several_wrong(self):
+        board = self.board()
+        spec = f"tcp:{board.dap}"
+        for args, status, says in [((spec, spec), 2, "two probes are called"), (("all", spec), 2, "no other --probe"),
+                                   (("all",), 2, "E2001")]:
+            done = self.imprint("run", self.recipe, *[a for s in args for a in ("--probe", s)])
+            self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+            self.assertIn(says, done.stderr)
+        self.assertEqual(board.status()["packets"], 0)
 
     def test_bad_recipes(self):
         rows = [
