@@ -16,6 +16,9 @@ gboolean imp_command_target_identify(ImpCli *cli, GError **error);
 gboolean imp_command_device_list(ImpCli *cli, GError **error);
 gboolean imp_command_device_show(ImpCli *cli, GError **error);
 
+/* doctor.c */
+gboolean imp_command_doctor(ImpCli *cli, GError **error);
+
 /* author.c */
 gboolean imp_command_key_new(ImpCli *cli, GError **error);
 gboolean imp_command_key_show(ImpCli *cli, GError **error);

@@ -72,6 +72,11 @@ const ImpCommandEntry imp_cli_commands[] = {
     {"device list", "", 0, 0, 0, imp_command_device_list, "list the chips that this version knows", NULL},
     {"device show", "NAME", 1, 1, 0, imp_command_device_show,
      "show a chip: memories, sectors, how it is told from others", NULL},
+    {"doctor", "", 0, 0, O(PROBE), imp_command_doctor,
+     "check the set-up of the desk; each line says what to do",
+     "The chips' algorithms, the folder and the ledger of imprint run, the probes on USB (or that of "
+     "--probe),\n"
+     "the clock. Touches no chip. The exit status is that of the first line that is not ok."},
     {"key new", "author|image NAME", 2, 2, O(DIR), imp_command_key_new,
      "make a key pair: NAME.key (keep it secret) and NAME.pub", NULL},
     {"key show", "FILE", 1, 1, 0, imp_command_key_show, "show which key a file holds", NULL},

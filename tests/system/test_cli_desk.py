@@ -176,6 +176,47 @@ class Desk(imptest.TestCase):
         self.assertEqual(done.returncode, 2)
         self.assertIn("STM32F103CB", done.stderr)
 
+    def doctor(self, *args, env=None):
+        status, result = self.imprint_json("doctor", *args, env=env)
+        checks = {check["check"]: check for check in result["checks"]}
+        bad = [check for check in result["checks"] if not check["ok"]]
+        self.assertEqual(result["ok"], not bad)
+        self.assertEqual(status == 0, not bad)
+        for check in bad:
+            self.assertTrue(check["do"] and check["text"], check)
+        return checks
+
+    def test_doctor(self):
+        board = self.board()
+        probe = ["--probe", f"tcp:{board.dap}"]
+        checks = self.doctor(*probe)  # the clock is the machine's own
+        self.assertEqual([checks[name]["ok"] for name in ("version", "folder", "ledger", "probe")], [True] * 4, checks)
+        self.assertIn("firmware", checks["probe"]["text"])
+        self.assertEqual(board.status()["transfers"], 0)
+        self.assertEqual(os.listdir(os.path.join(self.dir, "data", "imprint")), [])  # nothing is left behind
+        done = self.imprint("doctor", *probe)
+        self.assertRegex(done.stdout, r"(?m)^ok +probe +tcp:")
+        board.stop()
+        self.assertEqual(self.doctor(*probe)["probe"]["code"], 2001)
+        self.assertEqual(self.doctor()["probe"]["code"], 2001)  # none on USB
+        done = self.imprint("doctor")
+        self.assertEqual(done.returncode, 2)
+        self.assertRegex(done.stdout, r"(?m)^not ok +probe .*\n +do +plug one in")
+        with open(os.path.join(self.dir, "data", "imprint", "ledger.db"), "wb") as f:
+            f.write(b"no database " * 1000)
+        self.assertFalse(self.doctor()["ledger"]["ok"])
+        blocked = os.path.join(self.dir, "blocked")  # a file where the folder should be
+        with open(blocked, "w", encoding="utf-8"):
+            pass
+        checks = self.doctor(env=dict(self.env, XDG_DATA_HOME=blocked))
+        self.assertEqual((checks["folder"]["ok"], checks["folder"]["code"]), (False, 1002))
+        self.assertIn(blocked, checks["folder"]["text"])
+
+    def test_doctor_on_usb(self):
+        board = self.board()
+        done = self.on_usb(board, "doctor")
+        self.assertRegex(done.stdout, r"(?m)^ok +probe +usb:DESK7: ")
+
 
 if __name__ == "__main__":
     imptest.main()
