@@ -187,7 +187,7 @@ extern const Operation op_login, op_logout, op_people_list, op_people_add, op_pe
     op_tokens_list, op_tokens_add, op_tokens_revoke; /* op_people.c */
 extern const Operation op_factories_list, op_factories_add, op_groups_add, op_codes_add, op_stations_list,
     op_station_remove, op_station_move, op_station_admit, op_authors_list, op_authors_add, op_authors_remove,
-    op_pools_list, op_pools_next; /* op_account.c */
+    op_pools_list, op_pools_next, op_pools_split; /* op_account.c */
 extern const Operation op_images_list, op_images_add, op_image_get, op_image_content, op_image_pause,
     op_image_resume, op_image_disable, op_image_failures; /* op_images.c */
 extern const Operation op_launches, op_settle, op_log, op_alarms, op_audit; /* op_log.c */

@@ -349,6 +349,23 @@ static gboolean run_pools_next(ImpCloud *cloud, Job *job, GError **error)
            imp_ledger_pool_set_next(cloud->ledger, job->account, pool, next, &act, error);
 }
 
+static gboolean run_pools_split(ImpCloud *cloud, Job *job, GError **error)
+{
+    const char *pool = imp_http_request_param(job->request, "id");
+    guint64 first, last;
+    ImpJson r;
+    imp_json_begin(&r, job->body, "request", IMP_E_HTTP_REQUEST, IMP_E_HTTP_REQUEST);
+    guint64 count = imp_json_u64(&r, "count", 1, G_MAXINT64);
+    imp_json_string(&r, "reason", 1, IMP_LEDGER_REASON_SIZE - 1);
+    ImpAct act = {.person = job->email, .reason = body_reason(job)};
+    if (!imp_json_end(&r, error) ||
+        !imp_ledger_pool_split(cloud->ledger, job->account, pool, count, &act, &first, &last, error))
+        return FALSE;
+    job->answer =
+        json_pack("{s:s, s:I, s:I}", "pool", pool, "first", (json_int_t)first, "last", (json_int_t)last);
+    return TRUE;
+}
+
 #define OPERATION(symbol, name_, parse_, run_)                                                               \
     const Operation symbol = {.name = name_, .parse = parse_, .stages = {{STAGE_COMMIT, run_}}}
 
@@ -365,3 +382,4 @@ OPERATION(op_authors_add, "author-add", parse_body, run_authors_add);
 OPERATION(op_authors_remove, "author-remove", parse_body, run_authors_remove);
 OPERATION(op_pools_list, "pools", NULL, run_pools_list);
 OPERATION(op_pools_next, "pool-next", parse_body, run_pools_next);
+OPERATION(op_pools_split, "pool-split", parse_body, run_pools_split);

@@ -87,6 +87,7 @@ static const ImpHttpRoute routes[] = {
     POST("/v1/authors/{key}/remove", OWNER, op_authors_remove),
     GET("/v1/pools", ROLE_ANY, op_pools_list),
     POST("/v1/pools/{id}/next", ENGINEER, op_pools_next),
+    POST("/v1/pools/{id}/split", ENGINEER, op_pools_split),
     GET("/v1/images", ROLE_ANY, op_images_list),
     POST("/v1/images", ENGINEER, op_images_add),
     GET("/v1/images/{id}", ROLE_ANY, op_image_get),

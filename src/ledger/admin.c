@@ -102,6 +102,47 @@ gboolean imp_ledger_pool_set_next(ImpLedger *ledger, const char *account, const 
     return core_leave(ledger, set_next(ledger, account, pool, next, act, error), error);
 }
 
+static gboolean split(ImpLedger *ledger, const char *account, const char *id, guint64 count,
+                      const ImpAct *act, guint64 *out_first, guint64 *out_last, GError **error)
+{
+    ImpLedgerPoolStatus status;
+    ImpPool pool;
+    if (!imp_ledger_pool_get(ledger, account, id, &status, error) ||
+        !imp_pool_parse(status.definition, &pool, error))
+        return FALSE;
+    guint64 left = imp_pool_capacity(&pool, status.next);
+    if (count == 0 || count > left) {
+        imp_error_set(error, count == 0 ? IMP_E_ARGUMENT : IMP_E_POOL_EXHAUSTED,
+                      "%" G_GUINT64_FORMAT
+                      " numbers cannot be taken out of the pool %s: it has %" G_GUINT64_FORMAT
+                      " that were never given",
+                      count, id, left);
+        return FALSE;
+    }
+    guint64 last = status.next + (count - 1) * pool.step;
+    imp_sql_run(&ledger->sql, "UPDATE pool SET next = ?1 WHERE account = ?2 AND id = ?3", "ntt", count < left,
+                (gint64)(last + pool.step), account, id);
+    g_autofree char *subject =
+        g_strdup_printf("%s %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT, id, status.next, last);
+    core_audit(ledger, "pool-split", subject, act);
+    *out_first = status.next;
+    *out_last = last;
+    return TRUE;
+}
+
+gboolean imp_ledger_pool_split(ImpLedger *ledger, const char *account, const char *pool, guint64 count,
+                               const ImpAct *act, guint64 *out_first, guint64 *out_last, GError **error)
+{
+    guint64 first, last;
+    if (!core_needs_reason(act, error) || !core_enter(ledger, error))
+        return FALSE;
+    if (!core_leave(ledger, split(ledger, account, pool, count, act, &first, &last, error), error))
+        return FALSE;
+    *out_first = first;
+    *out_last = last;
+    return TRUE;
+}
+
 /* ---- launches in work ---- */
 
 GArray *imp_ledger_open_launches(ImpLedger *ledger, const ImpId *image, GError **error)

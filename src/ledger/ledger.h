@@ -188,6 +188,13 @@ GArray *imp_ledger_pool_list(ImpLedger *ledger, const char *account,
 gboolean imp_ledger_pool_set_next(ImpLedger *ledger, const char *account, const char *pool, guint64 next,
                                   const ImpAct *act, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Takes the next count new numbers out of the pool for ever, in one transaction: *out_first to *out_last, in the pool's steps,
+ * for another authority (a SAP's station). Returned numbers below them stay and are still given. act->reason is needed; the
+ * audit log names the range. IMP_E_NOT_FOUND; IMP_E_POOL_EXHAUSTED: the pool has fewer new numbers, nothing is taken. */
+gboolean imp_ledger_pool_split(ImpLedger *ledger, const char *account, const char *pool, guint64 count,
+                               const ImpAct *act, guint64 *out_first, guint64 *out_last,
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* ---- stations (cloud) ---------------------------------------------------------------------------------------------- */
 
 typedef struct {

@@ -376,6 +376,32 @@ class Crowd(CloudTest):
         response = connection.getresponse()
         return cloudrig.Answer(response.status, response.headers, response.read())
 
+    def test_permits_and_splits(self):
+        """Permits and splits race for the numbers of one pool: none is given twice, and the audit log names every range."""
+        self.line(units=500)
+        wants = [[self.station.want(self.image) for _ in range(8)] for _ in range(self.THREADS)]
+
+        def work(connection, index):
+            taken = []
+            for i, want in enumerate(wants[index]):
+                if (index + i) % 2:
+                    body = {"count": 1 + i, "reason": "bench"}
+                    answer = self.call(connection, "POST", "/v1/pools/widget/split", body).json()
+                    taken.append((answer["first"], answer["last"]))
+                    continue
+                request = {"protocol": 1, "start_number": self.station.start_number, "wants": [want]}
+                answer = self.call(connection, "POST", "/v1/sync", request).json()["answers"][0]
+                taken.append((answer["numbers"][0]["number"],) * 2)
+            return taken
+
+        ranges = [r for taken in self.crowd(work) for r in taken]
+        numbers = [n for first, last in ranges for n in range(first, last + 1)]
+        self.assertEqual(sorted(numbers), list(range(1, len(numbers) + 1)))
+        audit = [a["subject"] for a in self.get("/v1/audit?limit=1000")["audit"] if a["action"] == "pool-split"]
+        splits = self.THREADS * 4
+        self.assertEqual(len(audit), splits)
+        self.assertEqual(len(set(audit) & {f"widget {a} to {b}" for a, b in ranges}), splits)
+
     def test_last_units(self):
         """Many ports race for seven units: seven are granted, each with a number of its own."""
         self.line(units=7)

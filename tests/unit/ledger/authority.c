@@ -932,6 +932,107 @@ static void test_set_next(void)
     cloud_close(&c);
 }
 
+/* Permits, numbers that come back and splits in any order, inside and outside of batches: no number goes two ways. */
+static void test_split(void)
+{
+    Cloud c;
+    cloud_open(&c);
+    image_must_add(c.cloud, &(ImageRow){.id = 1, .units = -1, .pool = POOL_DECIMAL("sn", 1, 400, "true")});
+    welcome(&c, 7, "");
+    guint8 seen[401] = {0};
+    guint32 launch = 0;
+    guint64 split = 0;
+    for (guint step = 0; step < 300; step++) {
+        g_autoptr(GError) error = NULL;
+        gboolean batch = world_random(&c.world, 2) == 0;
+        if (batch)
+            g_assert_true(imp_ledger_begin(c.cloud, &error));
+        guint64 kind = world_random(&c.world, 3), first = 0, last = 0, count = 1 + world_random(&c.world, 5);
+        if (kind == 0 && imp_ledger_pool_split(c.cloud, "", "sn", count, &owner, &first, &last, &error)) {
+            g_assert_cmpuint(last - first + 1, ==, count);
+            split += count;
+            for (guint64 n = first; n <= last; n++)
+                g_assert_cmpuint(seen[n]++, ==, 0);
+        } else if (kind != 0) {
+            launch++;
+            ImpWant want = want_of(launch, 1, launch);
+            ImpAnswer answer = say_want(c.cloud, 7, 1, &want);
+            gboolean given_back = answer.kind == IMP_ANSWER_GRANTED && kind == 1;
+            if (answer.kind == IMP_ANSWER_GRANTED)
+                g_assert_cmpuint(seen[answer.numbers[0].number]++, ==, 0);
+            if (given_back) {
+                ImpReport report = report_of(launch, 1, IMP_RESULT_FAILED);
+                report.numbers[0] = answer.numbers[0];
+                report.n_numbers = 1;
+                report.seq = launch;
+                g_assert_cmpint(say_report(c.cloud, 7, 1, &report).kind, ==, IMP_ANSWER_CONFIRMED);
+                seen[answer.numbers[0].number]--;
+            }
+        }
+        if (batch)
+            g_assert_true(imp_ledger_commit(c.cloud, &error));
+    }
+    g_assert_cmpuint(split, >, 50);
+    ImpLedgerPoolStatus status;
+    g_autoptr(GError) error = NULL;
+    g_assert_true(imp_ledger_pool_get(c.cloud, "", "sn", &status, &error));
+    g_assert_cmpuint(status.used + status.held + status.spent + status.free + split, ==, status.next - 1);
+    cloud_close(&c);
+}
+
+static void test_split_limits(void)
+{
+    static const char *const pool =
+        "{\"first\":10,\"format\":{\"decimal\":6},\"id\":\"sn\",\"last\":65,\"reuse\":true,\"step\":10}";
+    static const struct {
+        guint64 count, first, last;
+        int code;
+    } rows[] = {
+        {7, 0, 0, IMP_E_POOL_EXHAUSTED}, /* 10 to 60: six */
+        {0, 0, 0, IMP_E_ARGUMENT},
+        {2, 10, 20, 0},
+        {G_MAXINT64, 0, 0, IMP_E_POOL_EXHAUSTED},
+        {4, 30, 60, 0}, /* to the end */
+        {1, 0, 0, IMP_E_POOL_EXHAUSTED},
+    };
+    Cloud c;
+    cloud_open(&c);
+    image_must_add(c.cloud, &(ImageRow){.id = 1, .units = -1, .pool = pool});
+    welcome(&c, 7, "");
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) error = NULL;
+        guint64 first = 0, last = 0;
+        gboolean done =
+            imp_ledger_pool_split(c.cloud, "", "sn", rows[i].count, &owner, &first, &last, &error);
+        g_assert_cmpint(done, ==, rows[i].code == 0);
+        if (!done)
+            g_assert_error(error, IMP_ERROR, rows[i].code);
+        g_assert_cmpuint(first, ==, rows[i].first);
+        g_assert_cmpuint(last, ==, rows[i].last);
+    }
+    ImpWant want = want_of(1, 1, 1);
+    g_assert_cmpint(say_want(c.cloud, 7, 1, &want).code, ==, IMP_E_POOL_EXHAUSTED);
+    g_autoptr(GError) error = NULL;
+    guint64 first, last;
+    g_assert_false(imp_ledger_pool_split(c.cloud, "", "other", 1, &owner, &first, &last, &error));
+    g_assert_error(error, IMP_ERROR, IMP_E_NOT_FOUND);
+    g_clear_error(&error);
+    ImpAct hasty = {"owner", ""};
+    g_assert_false(imp_ledger_pool_split(c.cloud, "", "sn", 1, &hasty, &first, &last, &error));
+    g_assert_error(error, IMP_ERROR, IMP_E_ARGUMENT);
+    g_clear_error(&error);
+    g_autoptr(GArray) audit = imp_ledger_audit(c.cloud, 0, 100, &error);
+    guint n = 0;
+    static const char *const subjects[] = {"sn 10 to 20", "sn 30 to 60"};
+    for (guint i = 0; i < audit->len; i++) {
+        const ImpLedgerAudit *row = &g_array_index(audit, ImpLedgerAudit, i);
+        if (strcmp(row->action, "pool-split") == 0)
+            g_assert_cmpstr(row->subject, ==, subjects[n++]);
+    }
+    g_assert_cmpuint(n, ==, 2);
+    cloud_close(&c);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -952,5 +1053,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ledger/authority/claimed-numbers", test_claimed_numbers);
     g_test_add_func("/ledger/authority/several-pools", test_several_pools);
     g_test_add_func("/ledger/authority/set-next", test_set_next);
+    g_test_add_func("/ledger/authority/split", test_split);
+    g_test_add_func("/ledger/authority/split-limits", test_split_limits);
     return g_test_run();
 }
