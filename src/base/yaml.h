@@ -146,6 +146,9 @@ guint64 imp_yaml_address(ImpYaml *yaml, const ImpYamlNode *node, guint64 fallbac
 /* "A to B": FALSE (and *out untouched) if node is NULL or has a fault. */
 gboolean imp_yaml_address_range(ImpYaml *yaml, const ImpYamlNode *node, guint64 *out_first,
                                 guint64 *out_last);
+/* "A to B", whole numbers up to max: FALSE (and *out untouched) if node is NULL or has a fault. */
+gboolean imp_yaml_number_range(ImpYaml *yaml, const ImpYamlNode *node, guint64 max, guint64 *out_first,
+                               guint64 *out_last);
 /* "D to D", or one date: from its first to the last one's last second. */
 gboolean imp_yaml_date_range(ImpYaml *yaml, const ImpYamlNode *node, gint64 *out_first_s, gint64 *out_last_s);
 /* node itself if it is a list of min to max items; NULL otherwise. */

@@ -257,6 +257,29 @@ gboolean imp_yaml_address_range(ImpYaml *yaml, const ImpYamlNode *node, guint64 
     return TRUE;
 }
 
+gboolean imp_yaml_number_range(ImpYaml *yaml, const ImpYamlNode *node, guint64 max, guint64 *out_first,
+                               guint64 *out_last)
+{
+    const char *expected = "a range of whole numbers such as 1 to 5000";
+    const char *text = plain(yaml, node, expected);
+    g_autofree char *a = NULL, *b = NULL;
+    guint64 first, last;
+    if (text == NULL)
+        return FALSE;
+    if (!imp_range_split(text, &a, &b) || !imp_number_parse(a, &first) || !imp_number_parse(b, &last) ||
+        first > max || last > max) {
+        imp_yaml_fault(yaml, node, IMP_E_SCHEMA, "expected %s", expected);
+        return FALSE;
+    }
+    if (first > last) {
+        imp_yaml_fault(yaml, node, IMP_E_SCHEMA, "the range ends before it begins");
+        return FALSE;
+    }
+    *out_first = first;
+    *out_last = last;
+    return TRUE;
+}
+
 gboolean imp_yaml_date_range(ImpYaml *yaml, const ImpYamlNode *node, gint64 *out_first_s, gint64 *out_last_s)
 {
     const char *expected = "dates (UTC) such as 2026-12-01 to 2027-03-31";

@@ -2,8 +2,33 @@
 #include <string.h>
 
 #include "build/recipe.h"
+#include "image/numbers.h"
 
 static const char *const job_keys[] = {"cloud", "factory"};
+
+/* The numbers of a SAP's own, held against the pool of the recipe's value. */
+static void read_numbers(ImpYaml *yaml, const ImpYamlNode *node, const ImpRecipe *recipe,
+                         ImpRestrictions *restrictions)
+{
+    const ImpRecipeValue *value = NULL;
+    if (!imp_yaml_number_range(yaml, node, G_MAXINT64, &restrictions->first_number,
+                               &restrictions->last_number))
+        return;
+    restrictions->has_numbers = TRUE;
+    for (guint i = 0; i < recipe->values->len && value == NULL; i++)
+        if (g_array_index(recipe->values, ImpRecipeValue, i).kind == IMP_VALUE_POOL)
+            value = &g_array_index(recipe->values, ImpRecipeValue, i);
+    if (value == NULL) {
+        imp_yaml_fault(yaml, node, IMP_E_RECIPE, "no value of the recipe takes numbers from a pool");
+        return;
+    }
+    if (value->definition == NULL)
+        return; /* the value has a fault of its own */
+    ImpPoolUse pool = {.id = (char *)value->pool, .definition = value->definition};
+    GError *error = NULL;
+    if (!imp_numbers_check_range(&pool, restrictions->first_number, restrictions->last_number, &error))
+        imp_yaml_take(yaml, node, error);
+}
 
 static void read_restrictions(ImpYamlMap *m, ImpYaml *yaml, ImpRestrictions *restrictions)
 {
@@ -51,6 +76,13 @@ static void read_release(ImpYaml *yaml, const ImpYamlNode *key, const ImpYamlNod
     if (key_file != NULL)
         release.encrypt_to = g_canonicalize_filename(key_file, folder);
     read_restrictions(&m, yaml, &release.restrictions);
+    const ImpYamlNode *numbers = imp_yaml_get(&m, "numbers");
+    if (numbers != NULL && release.kind == IMP_IMAGE_JOB)
+        imp_yaml_fault(
+            yaml, numbers, IMP_E_RECIPE,
+            "'numbers' belongs to a release of kind sap; the numbers of a job come from its cloud");
+    else
+        read_numbers(yaml, numbers, recipe, &release.restrictions);
     imp_yaml_map_end(&m);
     if (named) {
         release.name = g_strdup(key->text);

@@ -5,6 +5,7 @@
 #include "cli/recipe.h"
 #include "cli/remote.h"
 #include "image/image.h"
+#include "image/numbers.h"
 #include "image/seal.h"
 
 #include <glib/gstdio.h>
@@ -204,6 +205,20 @@ static gboolean load_keys(ImpCli *cli, Seal *seal, GError **error)
     return seal->image_key != NULL;
 }
 
+/* The SAP's own numbers, and what follows from them. */
+static void tell_numbers(ImpCli *cli, const ImpObject *object, const ImpRestrictions *restrictions)
+{
+    if (!restrictions->has_numbers)
+        return;
+    json_object_set_new(cli->result, "numbers",
+                        json_pack("{s:I, s:I}", "first", (json_int_t)restrictions->first_number, "last",
+                                  (json_int_t)restrictions->last_number));
+    g_autofree char *text =
+        imp_numbers_text(object->content->pools[0].id, restrictions->first_number, restrictions->last_number);
+    if (!cli->json)
+        fprintf(cli->env->out, "  numbers %s\n  %s\n", text, IMP_NUMBERS_WARNING);
+}
+
 static void tell_sealed(ImpCli *cli, const char *path, const char *statement_path, const ImpSealed *sealed)
 {
     const ImpClear *clear = sealed->clear;
@@ -261,6 +276,7 @@ static gboolean seal_with(ImpCli *cli, Seal *seal, const char *path, GError **er
             return FALSE;
     }
     tell_sealed(cli, path, statement, sealed);
+    tell_numbers(cli, object, &options.restrictions);
     return TRUE;
 }
 

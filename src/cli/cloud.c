@@ -425,3 +425,23 @@ gboolean imp_command_cloud_pool_set_next(ImpCli *cli, GError **error)
     return say(cli, call(cli, "POST", body, path, error), "the next number of pool %s is %s",
                cli->arguments[0], cli->arguments[1]);
 }
+
+gboolean imp_command_cloud_pool_split(ImpCli *cli, GError **error)
+{
+    const char *reason, *given;
+    guint64 count;
+    if (!imp_cli_require(cli, IMP_OPTION_NUMBER_COUNT, &given, error) ||
+        !imp_cli_require(cli, IMP_OPTION_REASON, &reason, error) ||
+        !imp_cli_number(cli, IMP_OPTION_NUMBER_COUNT, &count, error))
+        return FALSE;
+    json_t *body = json_pack("{s:I, s:s}", "count", (json_int_t)count, "reason", reason);
+    g_autofree char *pool = imp_http_escape(cli->arguments[0]);
+    g_autofree char *path = g_strdup_printf("/v1/pools/%s/split", pool);
+    if (!call(cli, "POST", body, path, error))
+        return FALSE;
+    return say(cli, TRUE,
+               "numbers: %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT
+               "\n  pool %s at the cloud will never give them; let one station give them",
+               imp_answer_number(cli->result, "first"), imp_answer_number(cli->result, "last"),
+               cli->arguments[0]);
+}

@@ -86,6 +86,30 @@ static gboolean take_dates(const char *text, ImpRestrictions *restrictions, GErr
     return TRUE;
 }
 
+/* "900001-900999", or as in a recipe: "900001 to 900999". */
+static gboolean take_numbers(const char *text, ImpRestrictions *restrictions, GError **error)
+{
+    g_autofree char *first = NULL;
+    g_autofree char *last = NULL;
+    guint64 a, b;
+    const char *dash = strchr(text, '-');
+    if (dash != NULL) {
+        first = g_strndup(text, (gsize)(dash - text));
+        last = g_strdup(dash + 1);
+    } else if (!imp_range_split(text, &first, &last)) {
+        first = g_strdup("");
+        last = g_strdup("");
+    }
+    if (!imp_number_parse(first, &a) || !imp_number_parse(last, &b) || a > b || b > G_MAXINT64) {
+        imp_error_set(error, IMP_E_ARGUMENT, "--numbers: '%s' is not like '900001-900999'", text);
+        return FALSE;
+    }
+    restrictions->has_numbers = TRUE;
+    restrictions->first_number = a;
+    restrictions->last_number = b;
+    return TRUE;
+}
+
 static gboolean take_options(const ImpCli *cli, ImpSealTerms *terms, GError **error)
 {
     ImpRestrictions *restrictions = &terms->restrictions;
@@ -102,6 +126,9 @@ static gboolean take_options(const ImpCli *cli, ImpSealTerms *terms, GError **er
         restrictions->has_max_failures = TRUE;
     }
     if (imp_cli_has(cli, IMP_OPTION_DATES) && !take_dates(cli->values[IMP_OPTION_DATES], restrictions, error))
+        return FALSE;
+    if (imp_cli_has(cli, IMP_OPTION_NUMBERS) &&
+        !take_numbers(cli->values[IMP_OPTION_NUMBERS], restrictions, error))
         return FALSE;
     if (imp_cli_has(cli, IMP_OPTION_ENCRYPT_TO)) {
         g_free(terms->encrypt_to);

@@ -4,6 +4,7 @@
 #include "cli/probe.h"
 #include "cli/progress.h"
 #include "cli/recipe.h"
+#include "image/numbers.h"
 #include "image/object.h"
 #include "launch/launch.h"
 #include "ledger/local.h"
@@ -148,6 +149,22 @@ static void say_content(const ImpCli *cli, const ImpContent *content)
                 content->n_segments);
 }
 
+/* Another authority knows nothing of this desk: say whose numbers these are. */
+static void say_numbers(const ImpCli *cli, const char *pool_id, const ImpRestrictions *restrictions)
+{
+    if (cli->json || pool_id == NULL)
+        return;
+    g_autofree char *range = restrictions->has_numbers ? imp_numbers_text(pool_id, restrictions->first_number,
+                                                                          restrictions->last_number)
+                                                       : NULL;
+    if (range != NULL)
+        fprintf(cli->env->out, "serial numbers: %s, given by this desk\n", range);
+    else
+        fprintf(cli->env->out,
+                "serial numbers: this desk's own, counted for pool %s here; others may give the same ones\n",
+                pool_id);
+}
+
 static gboolean all_finished(const Run *run)
 {
     for (guint i = 0; i < run->places->len; i++)
@@ -217,7 +234,9 @@ gboolean imp_command_run(ImpCli *cli, GError **error)
         return FALSE;
     ImpRestrictions restrictions = {.count_on = IMP_COUNT_ON_PASS};
     g_autoptr(ImpObject) object = imp_recipe_object(cli, cli->arguments[0], release, &restrictions, error);
-    if (object == NULL)
+    g_autofree char *pool_id =
+        object != NULL && object->content->n_pools > 0 ? g_strdup(object->content->pools[0].id) : NULL;
+    if (object == NULL || !imp_numbers_narrow(object->content, &restrictions, error))
         return FALSE;
     g_autoptr(ImpLedger) ledger = open_ledger(env, error);
     ImpId id = image_id(object->content, release != NULL ? release : "", &restrictions);
@@ -238,6 +257,7 @@ gboolean imp_command_run(ImpCli *cli, GError **error)
                                 .order = cli->values[IMP_OPTION_ORDER],
                                 .changed = on_changed};
     say_content(cli, object->content);
+    say_numbers(cli, pool_id, &restrictions);
     carry_out(&run, &options);
     give_results(cli, &run, several);
     cli->told = TRUE;

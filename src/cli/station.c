@@ -7,6 +7,7 @@
 #include "cli/remote.h"
 #include "image/clear.h"
 #include "image/keys.h"
+#include "image/numbers.h"
 
 #include <string.h>
 
@@ -98,6 +99,23 @@ gboolean imp_command_station_images(ImpCli *cli, GError **error)
     return TRUE;
 }
 
+/* The numbers that the station will give for this SAP, which is loaded whatever the answer here. */
+static void tell_numbers(const ImpCli *cli, ImpHttpClient *client)
+{
+    json_t *image =
+        imp_remote_json(client, "GET", NULL, NULL, "/v1/images/%s", imp_answer_text(cli->result, "id"));
+    const json_t *content = json_object_get(image, "content");
+    const json_t *numbers = json_object_get(json_object_get(content, "restrictions"), "numbers");
+    const char *pool = json_string_value(json_array_get(json_object_get(content, "pools"), 0));
+    if (numbers != NULL)
+        json_object_set(cli->result, "numbers", (json_t *)numbers);
+    if (numbers != NULL && !cli->json)
+        fprintf(cli->env->out, "  numbers %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT ", as pool %s\n  %s\n",
+                imp_answer_number(numbers, "first"), imp_answer_number(numbers, "last"),
+                pool != NULL ? pool : "", IMP_NUMBERS_WARNING);
+    json_decref(image);
+}
+
 gboolean imp_command_station_load(ImpCli *cli, GError **error)
 {
     g_autoptr(GBytes) file = imp_file_read(cli->arguments[0], IMP_IMAGE_FILE_MAX, error);
@@ -124,6 +142,8 @@ gboolean imp_command_station_load(ImpCli *cli, GError **error)
         if (reason != NULL)
             imp_print_error(cli->env->out, FALSE, "it cannot be launched yet", reason);
     }
+    if (clear->kind == IMP_IMAGE_SAP)
+        tell_numbers(cli, client);
     return TRUE;
 }
 

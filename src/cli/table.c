@@ -12,6 +12,7 @@ const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
     [IMP_OPTION_AUTHOR_KEY] = {"author-key", 0, "FILE", "the author's key"},
     [IMP_OPTION_CA] = {"ca", 0, "FILE", "certificate of the cloud's CA (PEM)"},
     [IMP_OPTION_CODE_FILE] = {"code-file", 0, "FILE", "read the code from a file; - is standard input"},
+    [IMP_OPTION_NUMBER_COUNT] = {"count", 0, "NUMBER", "how many"},
     [IMP_OPTION_CSV] = {"csv", 0, "FILE", "write CSV into a file; - is standard output"},
     [IMP_OPTION_DATES] = {"dates", 0, "FROM to TO", "days on which the image may run (UTC, inclusive)"},
     [IMP_OPTION_DEFINE] = {"define", 'D', "NAME=VALUE", "put the value in place of ${NAME} in the recipe"},
@@ -27,6 +28,7 @@ const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
     [IMP_OPTION_LIMIT] = {"limit", 0, "NUMBER", "at most so many lines"},
     [IMP_OPTION_MAX_FAILURES] = {"max-failures", 0, "NUMBER", "stop after so many failed units"},
     [IMP_OPTION_NAME] = {"name", 0, "NAME", "under this name"},
+    [IMP_OPTION_NUMBERS] = {"numbers", 0, "A-B", "the SAP's own numbers of the pool, first and last"},
     [IMP_OPTION_ORDER] = {"order", 0, "NUMBER", "the work order, kept in every record"},
     [IMP_OPTION_OUTPUT] = {"output", 'o', "FILE", "the file to write"},
     [IMP_OPTION_PASSWORD_FILE] = {"password-file", 0, "FILE", "read the password from a file"},
@@ -54,8 +56,11 @@ const ImpCommandEntry imp_cli_commands[] = {
      "program the chip on the desk: no cloud, no keys, no daemon",
      "Builds the recipe in memory and carries it out on one chip. Counts, serial numbers and records are "
      "kept in\n"
-     "a ledger of its own in the user's data folder (imprint/ledger.db); with --release the release's\n"
-     "restrictions hold there. --probe given several times, or --probe all (every probe on USB), programs a "
+     "a ledger of its own in the user's data folder (imprint/ledger.db): so the serial numbers are the "
+     "desk's own,\n"
+     "and another authority may give the same ones. With --release the release's restrictions hold there, "
+     "its\n"
+     "numbers too. --probe given several times, or --probe all (every probe on USB), programs a "
      "chip "
      "at\n"
      "each of them at once, shows a summary, and ends with the status of the worst; none waits for another."},
@@ -96,7 +101,7 @@ const ImpCommandEntry imp_cli_commands[] = {
      "build a recipe with all its inputs into an object (.impo)", NULL},
     {"seal", "OBJECT", 1, 1,
      O(OUTPUT) | O(AUTHOR_KEY) | O(ENCRYPT_TO) | O(RECIPE) | O(RELEASE) | O(KIND) | O(UNITS) |
-         O(MAX_FAILURES) | O(DATES) | O(FACTORY) | O(CA) | O(DEFINE),
+         O(MAX_FAILURES) | O(DATES) | O(NUMBERS) | O(FACTORY) | O(CA) | O(DEFINE),
      imp_command_seal, "seal an object into an image (.imp), a SAP or a JOB",
      "What the image may do comes from a release of the recipe (--recipe FILE --release NAME); options "
      "given\n"
@@ -104,7 +109,10 @@ const ImpCommandEntry imp_cli_commands[] = {
      "certificate\n"
      "of its cloud's CA: --ca, or the one that `imprint cloud login` has kept. Beside a JOB's image lies "
      "its\n"
-     "registration statement, with the same name and the ending .statement."},
+     "registration statement, with the same name and the ending .statement.\n"
+     "A SAP that takes serial numbers needs a range of its own (--numbers or the release's numbers), which\n"
+     "`imprint cloud pool split` takes out of the cloud's pool. Every station that runs the image gives the\n"
+     "numbers of this range: load it on one station only."},
     {"inspect", "IMAGE", 1, 1, O(IMAGE_KEY) | O(AUTHOR_KEY), imp_command_inspect,
      "say what can be read of an image or an object", NULL},
     {"verify", "IMAGE", 1, 1, O(IMAGE_KEY) | O(AUTHOR_KEY), imp_command_verify,
@@ -181,6 +189,10 @@ const ImpCommandEntry imp_cli_commands[] = {
     {"cloud pool list", "", 0, 0, CLOUD, imp_command_cloud_pool_list, "list serial number pools", NULL},
     {"cloud pool set-next", "POOL NUMBER", 2, 2, CLOUD | O(REASON), imp_command_cloud_pool_set_next,
      "skip ahead to a number; never back", NULL},
+    {"cloud pool split", "POOL", 1, 1, CLOUD | O(NUMBER_COUNT) | O(REASON), imp_command_cloud_pool_split,
+     "take the next numbers out of the pool for ever, for a SAP",
+     "Prints the range, which belongs into the release of the SAP (numbers: A to B) or to imprint seal "
+     "--numbers."},
     {"cloud log", "", 0, 0, CLOUD | O(CSV) | O(LIMIT) | O(IMAGE), imp_command_cloud_log,
      "show the records of all stations", NULL},
 };

@@ -126,5 +126,7 @@ typedef struct {
     guint64 max_failures; /* launches that wrote and failed; at this number no new one begins */
     gboolean has_not_before, has_not_after;
     gint64 not_before_s, not_after_s; /* seconds since 1970 UTC, both inclusive */
+    gboolean has_numbers; /* SAP: its part of the pool (image/numbers.h) */
+    guint64 first_number, last_number; /* both inclusive, at most G_MAXINT64 */
     ImpCountOn count_on;
 } ImpRestrictions;

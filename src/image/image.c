@@ -4,6 +4,7 @@
 
 #include "image/envelope.h"
 #include "image/manifest.h"
+#include "image/numbers.h"
 #include "image/opened.h"
 #include "image/object.h"
 
@@ -133,6 +134,16 @@ ImpContent *imp_opened_content(const ImpOpened *opened, GError **error)
     if (memcmp(digest, manifest->content_sha256, sizeof digest) != 0) {
         imp_error_set(error, IMP_E_CONTENT_DIGEST,
                       "image '%s': its content is not that of its content digest", clear->name);
+        return NULL;
+    }
+    /* The digest is over the object's pool; what is carried out has the image's part of it. */
+    if (manifest->restrictions.has_numbers && clear->kind == IMP_IMAGE_JOB) {
+        imp_error_set(error, IMP_E_MANIFEST_INVALID, "image '%s': a JOB has no numbers of its own",
+                      clear->name);
+        return NULL;
+    }
+    if (!imp_numbers_narrow(content, &manifest->restrictions, error)) {
+        g_prefix_error(error, "image '%s': ", clear->name);
         return NULL;
     }
     return g_steal_pointer(&content);

@@ -2,6 +2,7 @@
 
 #include "base/json.h"
 #include "image/clear_codec.h"
+#include "image/numbers.h"
 #include "image/opened.h"
 #include "image/policy_json.h"
 
@@ -133,6 +134,18 @@ static void describe_restrictions(GString *to, const json_t *restrictions)
     describe_date(to, "not after", restrictions, "not_after_s");
 }
 
+static void describe_numbers(GString *to, const json_t *restrictions, const json_t *content)
+{
+    const json_t *numbers = json_object_get(restrictions, "numbers");
+    if (numbers == NULL)
+        return;
+    const json_t *pool = json_array_get(json_object_get(content, "pools"), 0);
+    g_autofree char *text = imp_numbers_text(text_of(pool, "id"), (guint64)number_of(numbers, "first"),
+                                             (guint64)number_of(numbers, "last"));
+    line(to, "numbers", "%s", text);
+    line(to, "", "%s", IMP_NUMBERS_WARNING);
+}
+
 static void describe_content(GString *to, const json_t *content)
 {
     gsize i;
@@ -174,6 +187,8 @@ char *imp_image_inspect_text(const json_t *inspected)
     describe_header(to, inspected);
     if (json_object_get(inspected, "content") != NULL) {
         describe_restrictions(to, json_object_get(inspected, "restrictions"));
+        describe_numbers(to, json_object_get(inspected, "restrictions"),
+                         json_object_get(inspected, "content"));
         describe_content(to, json_object_get(inspected, "content"));
         line(to, "content", "%s", text_of(inspected, "content_sha256"));
         line(to, "provenance", "%s", text_of(inspected, "provenance_sha256"));

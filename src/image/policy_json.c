@@ -21,7 +21,26 @@ json_t *imp_restrictions_encode(const ImpRestrictions *restrictions)
         json_object_set_new(object, "not_before_s", json_integer(restrictions->not_before_s));
     if (restrictions->has_not_after)
         json_object_set_new(object, "not_after_s", json_integer(restrictions->not_after_s));
+    if (restrictions->has_numbers)
+        json_object_set_new(object, "numbers",
+                            json_pack("{s:I, s:I}", "first", (json_int_t)restrictions->first_number, "last",
+                                      (json_int_t)restrictions->last_number));
     return object;
+}
+
+static void decode_numbers(ImpJson *outer, ImpErrorCode wrong, ImpErrorCode unknown,
+                           ImpRestrictions *restrictions)
+{
+    GError *fault = NULL;
+    ImpJson r;
+    imp_json_begin(&r, imp_json_object(outer, "numbers"), "numbers", wrong, unknown);
+    restrictions->has_numbers = TRUE;
+    restrictions->first_number = imp_json_u64(&r, "first", 0, G_MAXINT64);
+    restrictions->last_number = imp_json_u64(&r, "last", 0, G_MAXINT64);
+    if (restrictions->first_number > restrictions->last_number)
+        imp_json_fault(&r, "'first' is greater than 'last'");
+    if (!imp_json_end(&r, &fault))
+        imp_json_take(outer, fault);
 }
 
 gboolean imp_restrictions_decode(const json_t *object, ImpErrorCode wrong, ImpErrorCode unknown,
@@ -46,6 +65,8 @@ gboolean imp_restrictions_decode(const json_t *object, ImpErrorCode wrong, ImpEr
     if (restrictions.has_not_before && restrictions.has_not_after &&
         restrictions.not_before_s > restrictions.not_after_s)
         imp_json_fault(&r, "'not_before_s' is later than 'not_after_s'");
+    if (imp_json_has(&r, "numbers"))
+        decode_numbers(&r, wrong, unknown, &restrictions);
     if (!imp_json_end(&r, error))
         return FALSE;
     *out_restrictions = restrictions;

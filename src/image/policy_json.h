@@ -1,6 +1,7 @@
 /* Inside of image/ only: restrictions and pools as JSON, the same in manifests and in registration statements.
  *
- *     restrictions  { "count_on": "pass"|"write" "units"? "max_failures"? "not_before_s"? "not_after_s"? }
+ *     restrictions  { "count_on": "pass"|"write" "units"? "max_failures"? "not_before_s"? "not_after_s"?
+ *                     "numbers"?: { "first" "last" } }
  *     pools         [{ "id" "definition" "sha256" }…]     sha256 over the definition's text, which is canonical JSON */
 #pragma once
 

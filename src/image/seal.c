@@ -9,6 +9,7 @@
 #include "image/content_json.h"
 #include "image/envelope.h"
 #include "image/manifest.h"
+#include "image/numbers.h"
 #include "image/statement.h"
 
 /* The manifest says the exact length of a file that holds its own signature, whose length varies by a byte or two from
@@ -199,7 +200,8 @@ static GBytes *make_file(const ImpObject *object, const ImpSealOptions *options,
 
 ImpSealed *imp_image_seal(const ImpObject *object, const ImpSealOptions *options, GError **error)
 {
-    if (!check_options(options, error))
+    if (!check_options(options, error) ||
+        !imp_numbers_check(options->kind, object->content, &options->restrictions, error))
         return NULL;
     g_autoptr(ImpSealed) sealed = g_new0(ImpSealed, 1);
     g_autoptr(ImpClear) clear = make_clear(object->content, options);

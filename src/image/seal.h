@@ -26,7 +26,7 @@ typedef struct {
 
 void imp_sealed_free(ImpSealed *sealed);
 
-/* Errors: E1001 (options that do not go together), E1004, E3030, E3103. */
+/* Errors: E1001 (options that do not go together), E1004, E3030, E3103, E4012 and E4013 (the numbers of a SAP). */
 ImpSealed *imp_image_seal(const ImpObject *object, const ImpSealOptions *options,
                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

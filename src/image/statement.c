@@ -103,6 +103,8 @@ static ImpStatement *decode(const char *text, gsize n_text, GError **error)
     if (restrictions != NULL &&
         !imp_restrictions_decode(restrictions, code, code, &statement->restrictions, &inner))
         imp_json_take(&r, g_steal_pointer(&inner));
+    if (statement->restrictions.has_numbers)
+        imp_json_fault(&r, "'numbers' belongs to a SAP; the numbers of a JOB come from its cloud");
     const json_t *pools = imp_json_array(&r, "pools", 0, IMP_CONTENT_POOLS_MAX);
     if (pools != NULL && !imp_pools_decode(pools, code, code, &statement->pools, &statement->n_pools, &inner))
         imp_json_take(&r, inner);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "image/numbers.h"
+#include "image/numbers.h"
 #include "station/view.h"
 
 #define PROGRESS_EVENT_US (G_USEC_PER_SEC / 20) /* progress is told at most this often for each port */
@@ -218,6 +220,12 @@ ImpImage *imp_launches_open(ImpStation *station, const ImpStoreEntry *entry, GEr
         return NULL;
     if (memcmp(image->clear->header_sha256, entry->clear->header_sha256, IMP_SHA256_BYTES) != 0) {
         imp_error_set(error, IMP_E_STORE_DIFFERS, "%s is not the image that was loaded", entry->path);
+        return NULL;
+    }
+    /* Whoever sealed it: this station gives numbers only where it is their authority. */
+    if (!image->restrictions.has_numbers &&
+        !imp_numbers_check(image->clear->kind, image->content, &image->restrictions, error)) {
+        g_prefix_error(error, "image %s: ", image->clear->name);
         return NULL;
     }
     return g_steal_pointer(&image);

@@ -223,6 +223,12 @@ static json_t *restrictions_of(const ImpRestrictions *limits)
         json_object_set_new(document, "not_before_s", json_integer(limits->not_before_s));
     if (limits->has_not_after)
         json_object_set_new(document, "not_after_s", json_integer(limits->not_after_s));
+    if (limits->has_numbers) {
+        json_t *numbers = json_object();
+        set_u64(numbers, "first", limits->first_number);
+        set_u64(numbers, "last", limits->last_number);
+        json_object_set_new(document, "numbers", numbers);
+    }
     return document;
 }
 

@@ -190,10 +190,10 @@ class TestCase(imptest.TestCase):
         self.imprint("build", recipe, "-o", self.path(f"{name}.impo"))
         return self.path(f"{name}.impo")
 
-    def sap(self, *options, name="Widget", out="widget.imp", encrypted=True, **more):
+    def sap(self, *options, name="Widget", out="widget.imp", encrypted=True, numbers="1-99999", **more):
         more_options = ["--encrypt-to", self.path("image.pub")] if encrypted else []
         self.imprint("seal", self.object(name, **more), "--kind", "sap", "--author-key", self.path("author.key"), *more_options,
-                     "-o", self.path(out), *options)
+                     "--numbers", numbers, "-o", self.path(out), *options)
         return self.path(out)
 
     def init(self, boards, name="station"):

@@ -144,6 +144,42 @@ class Author(imptest.TestCase):
             self.assertIn(says, self.imprint("seal", "x.impo", *args, status=2), args)
             self.assertFalse(os.path.exists(self.path("x.imp")), args)
 
+    def test_numbers_of_a_sap(self):
+        """A SAP that takes numbers needs a range of its own; the object and its digest are the JOB's."""
+        self.keys()
+        values = ('values: {serial: {pool: widget-serial, text: "W-{n:05}", first: 10, step: 10}}\n'
+                  'place: [{value: serial, at: 0x00008000, size: 12, pad: 0x00}]\n')
+        recipe = RECIPE.replace("releases:", values + "releases:").replace("units: 5,", "units: 5, numbers: 500 to 1490,")
+        self.write("recipe.yaml", recipe.encode())
+        built = self.json("build", "recipe.yaml", "-o", "x.impo")
+        before = self.read("x.impo")
+        args = ["seal", "x.impo", "--author-key", "alice.key", "-o", "x.imp"]
+        refused = self.imprint(*args, "--kind", "sap", status=2)
+        for words in ("E4012", "imprint cloud pool split widget-serial", "--numbers", "would give the same"):
+            self.assertIn(words, refused)
+        rows = [("500-1495", "E4013"), ("5-100", "E4013"), ("10-100000", "E4013"), ("15-100", "E4013"), ("100-90", "--numbers"),
+                ("all", "--numbers"), ("010-100", "--numbers"), ("-5", "--numbers")]
+        for numbers, says in rows:
+            self.assertIn(says, self.imprint(*args, "--kind", "sap", "--numbers", numbers, status=2), numbers)
+            self.assertFalse(os.path.exists(self.path("x.imp")), numbers)
+        args += ["--recipe", "recipe.yaml", "--release", "bench"]
+        self.assertIn("load it on one station only", self.imprint(*args))
+        for more, first, last in (([], 500, 1490), (["--numbers", "10-20"], 10, 20), (["--numbers", "10 to 20"], 10, 20)):
+            self.assertEqual(self.json(*args, *more)["numbers"], {"first": first, "last": last})
+            keys = ["--image-key", "image.key", "--author-key", "alice.pub"]
+            inspected = self.json("inspect", "x.imp", *keys)
+            self.assertEqual(inspected["restrictions"]["numbers"], {"first": first, "last": last})
+            self.assertEqual(inspected["content_sha256"], built["content_sha256"])
+            self.assertEqual(inspected["content"]["pools"][0]["id"], "widget-serial")
+            said = self.imprint("inspect", "x.imp", *keys)
+            self.assertIn(f"{first} to {last} of pool widget-serial, as pool widget-serial.{first}-{last}", said)
+            self.assertIn("load it on one station only", said)
+        self.assertEqual(self.read("x.impo"), before)
+        # nothing to take numbers from
+        self.write("recipe.yaml", RECIPE.encode())
+        self.imprint("build", "recipe.yaml", "-o", "x.impo")
+        self.assertIn("takes no number", self.imprint(*args, "--numbers", "1-2", status=2))
+
     def test_grant(self):
         self.keys()
         station = self.json("key", "new", "author", "station")  # any P-256 pair may stand for a station's sealing key

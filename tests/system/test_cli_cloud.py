@@ -133,6 +133,16 @@ class Cloud(imptest.TestCase):
         self.imprint("cloud", "pool", "set-next", "widget-serial", "100", "--reason", "labels")
         self.assertEqual(self.json("cloud", "pool", "list")["pools"][0]["next"], 100)
         self.imprint("cloud", "pool", "set-next", "widget-serial", "99", "--reason", "labels", status=3)
+        # a range for a SAP is gone for the cloud
+        split = ["cloud", "pool", "split", "widget-serial", "--count", "50"]
+        self.assertIn("--reason", self.imprint(*split, status=2))
+        self.assertIn("--count", self.imprint(*split[:4], "--reason", "bench", status=2))
+        self.assertIn("numbers: 100 to 149", self.imprint(*split, "--reason", "bench"))
+        taken = self.json(*split, "--reason", "bench")
+        self.assertEqual((taken["first"], taken["last"]), (150, 199))
+        self.assertEqual(self.json("cloud", "pool", "list")["pools"][0]["next"], 200)
+        self.assertIn("E5008", self.imprint(*split[:4], "--count", "99801", "--reason", "bench", status=3))
+        self.assertEqual(self.json("cloud", "pool", "list")["pools"][0]["next"], 200)
         # nothing has been made yet
         self.assertEqual(self.json("cloud", "log")["records"], [])
         self.imprint("cloud", "log", "--csv", "log.csv")

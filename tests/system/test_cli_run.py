@@ -33,6 +33,7 @@ steps:
 log: [uid, serial]
 releases:
   two: {kind: sap, units: 2}
+  bench: {kind: sap, numbers: 700 to 701}
 """
 
 
@@ -105,6 +106,22 @@ class Run(imptest.TestCase):
         self.assertEqual(serials, ["W-00001", "W-00002", "W-00003"])
         ledger = os.path.join(self.dir, "data", "imprint", "ledger.db")
         self.assertEqual(os.stat(ledger).st_mode & 0o777, 0o600)
+
+    def test_numbers_of_the_release(self):
+        """Without a release the desk counts for itself and says so; with one, the release's numbers are given."""
+        board = self.board()
+        done = self.run_on(board)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("this desk's own", done.stdout)
+        self.assertIn("W-00001", done.stdout)
+        for serial in ("W-00700", "W-00701"):
+            board.control("next")
+            done = self.run_on(board, "--release", "bench")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("700 to 701 of pool widget-serial, as pool widget-serial.700-701", done.stdout)
+            self.assertIn(serial, done.stdout)
+        board.control("next")
+        self.assertIn("E5008", self.run_on(board, "--release", "bench").stdout)
 
     def test_release_counts(self):
         board = self.board()

@@ -56,7 +56,7 @@ class Station(imptest.TestCase):
             self.imprint("key", "new", purpose, name)
         self.imprint("build", "recipe.yaml", "-o", "x.impo")
         self.imprint("seal", "x.impo", "--kind", "sap", "--encrypt-to", "image.pub", "--author-key", "alice.key", "-o", "x.imp",
-                     *more)
+                     "--numbers", "11-99999", *more)
 
     def grant(self, status=0, fingerprint=None):
         fingerprint = fingerprint or self.json("keys")["sealing"]["fingerprint"]
@@ -67,6 +67,7 @@ class Station(imptest.TestCase):
         self.seal("--units", "3")
         said = self.station("load", "x.imp")
         self.assertIn("cannot be launched yet", said)
+        self.assertNotIn("numbers", said)  # not to be seen yet
         self.station("launch", "Widget", status=3)
         self.station("trust", "add", "alice.pub")
         self.assertIn("alice", self.station("trust"))
@@ -88,7 +89,7 @@ class Station(imptest.TestCase):
 
         records = self.json("log")["records"]
         self.assertEqual([r["result"] for r in records], ["passed"] * 3)
-        self.assertEqual(sorted(r["numbers"][0]["text"] for r in records), ["=W-00001", "=W-00002", "=W-00003"])
+        self.assertEqual(sorted(r["numbers"][0]["text"] for r in records), ["=W-00011", "=W-00012", "=W-00013"])
         self.assertEqual([r.get("order") for r in records], ["4711", "4711", None])
         self.assertEqual(len(self.json("log", "--limit", "2")["records"]), 2)
         self.station("log", "--csv", "log.csv")
@@ -104,7 +105,9 @@ class Station(imptest.TestCase):
         self.assertEqual(self.json("images")["images"], [])
         self.station_process.stop()
         self.start()
-        self.station("load", "x.imp")
+        said = self.station("load", "x.imp")
+        self.assertIn("numbers 11 to 99999, as pool widget-serial.11-99999", said)
+        self.assertIn("load it on one station only", said)
         self.assertIn("E5001 count-used-up", self.station("launch", image, "--ports", "1", status=3))
 
     def test_blocking_at_once(self):

@@ -144,8 +144,8 @@ class Sap(impstation.TestCase):
             self.assertEqual([p["state"] for p in status["ports"]], ["idle", "idle"])
             self.assertEqual([p["launch"]["state"] for p in status["ports"]], ["passed", "passed"])
             inspected = station.get(f"/v1/images/{loaded['id']}")
-            self.assertEqual(inspected["content"]["restrictions"], {"units": 5})
-            self.assertEqual(inspected["content"]["pools"], ["widget-serial"])
+            self.assertEqual(inspected["content"]["restrictions"], {"units": 5, "numbers": {"first": 1, "last": 99999}})
+            self.assertEqual(inspected["content"]["pools"], ["widget-serial.1-99999"])
 
     def test_progress(self):
         with self.station(self.init([self.board()])) as station:
@@ -208,6 +208,23 @@ class Sap(impstation.TestCase):
                 a, b = station.launch(first, ["1"]), station.launch(second, ["2"])
                 texts += [x["numbers"][0]["text"] for x in station.wait(a) + station.wait(b)]
             self.assertEqual(sorted(texts), [f"W-{n:05}" for n in range(1, 7)])
+
+    def test_numbers_of_its_own(self):
+        """A SAP gives the numbers of its range and no other; another range is another pool."""
+        boards = [self.board()]
+        with self.station(self.init(boards)) as station:
+            self.admit(station)
+            rows = [("900-901", ["W-00900", "W-00901", None]), ("40-49", ["W-00040"]), ("900-901", [None])]
+            for row, (numbers, expected) in enumerate(rows):
+                image = station.load(self.sap(numbers=numbers, out=f"{row}.imp"))["id"]
+                for text in expected:
+                    end = station.run(image)[0]
+                    if text is None:
+                        self.assertEqual((end["state"], end["error"]["code"]), ("refused", 5008))
+                    else:
+                        self.assertEqual([(n["pool"], n["text"]) for n in end["numbers"]], [(f"widget-serial.{numbers}", text)])
+                        self.assertEqual(boards[0].dump(0, impstation.FLASH), self.expected(text))
+                    boards[0].control("next")
 
     def test_keys_and_trust(self):
         board = self.board()

@@ -104,6 +104,9 @@ static void describe_releases(GString *out, const ImpBuilt *built)
         if (s->has_not_before && s->has_not_after)
             g_string_append_printf(out, " dates %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT, s->not_before_s,
                                    s->not_after_s);
+        if (s->has_numbers)
+            g_string_append_printf(out, " numbers %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT,
+                                   s->first_number, s->last_number);
         g_string_append_printf(out, " count-on %s\n", s->count_on == IMP_COUNT_ON_PASS ? "pass" : "write");
     }
 }

@@ -182,8 +182,8 @@ ImpContent *fixture_random_content(GRand *rand)
     content->n_pools = below(rand, 2);
     content->pools = g_new0(ImpPoolUse, content->n_pools);
     if (content->n_pools > 0)
-        content->pools[0] =
-            (ImpPoolUse){g_strdup("t2-serial"), g_strdup("{\"first\":1,\"text\":\"{n:06}\"}")};
+        content->pools[0] = (ImpPoolUse){g_strdup("t2-serial"),
+                                         g_strdup("{\"first\":1,\"last\":999999,\"text\":\"{n:06}\"}")};
     guint n_values = below(rand, 5);
     content->values = g_new0(ImpValue, n_values);
     for (; content->n_values < n_values; content->n_values++) {
@@ -254,6 +254,26 @@ void fixture_assert_same_content(const ImpContent *a, const ImpContent *b)
     g_assert_cmpmem(a->steps, a->n_steps * sizeof *a->steps, b->steps, b->n_steps * sizeof *b->steps);
 }
 
+void fixture_assert_image_of(const ImpObject *object, const ImpImage *image)
+{
+    ImpContent *content = image->content;
+    g_assert_cmpmem(image->content_sha256, 32, object->content_sha256, 32);
+    if (!image->restrictions.has_numbers) {
+        g_assert_true(image->clear->kind == IMP_IMAGE_JOB || content->n_pools == 0);
+        fixture_assert_same_content(object->content, content);
+        return;
+    }
+    g_assert_cmpuint(content->n_pools, ==, 1);
+    const ImpPoolUse own = content->pools[0], *whole = &object->content->pools[0];
+    g_autofree char *id = g_strconcat(whole->id, ".10-19", NULL);
+    g_assert_cmpstr(own.id, ==, id);
+    g_assert_nonnull(strstr(own.definition, "\"first\":10,"));
+    g_assert_nonnull(strstr(own.definition, "\"last\":19"));
+    content->pools[0] = *whole; /* all else is the object's */
+    fixture_assert_same_content(object->content, content);
+    content->pools[0] = own;
+}
+
 /* --- images --------------------------------------------------------------------------------------------------------- */
 
 ImpSealed *fixture_seal(const ImpObject *object, const Keys *keys, FixtureKind kind)
@@ -268,6 +288,11 @@ ImpSealed *fixture_seal(const ImpObject *object, const Keys *keys, FixtureKind k
         .factory = kind == FIXTURE_JOB_ENCRYPTED ? "Shenzhen" : NULL,
         .random = imp_random_system(),
     };
+    if (options.kind == IMP_IMAGE_SAP && object->content->n_pools > 0) {
+        options.restrictions.has_numbers = TRUE;
+        options.restrictions.first_number = 10;
+        options.restrictions.last_number = 19;
+    }
     ImpSealed *sealed = imp_image_seal(object, &options, &error);
     g_assert_no_error(error);
     return sealed;

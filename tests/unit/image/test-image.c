@@ -15,8 +15,7 @@ static void test_round_trip(void)
         g_autoptr(ImpSealed) sealed = fixture_seal(object, keys, kinds[i]);
         g_autoptr(ImpImage) image = imp_image_open(sealed->file, keys->image_keys, keys->authors, &error);
         g_assert_no_error(error);
-        fixture_assert_same_content(object->content, image->content);
-        g_assert_cmpmem(image->content_sha256, 32, object->content_sha256, 32);
+        fixture_assert_image_of(object, image);
         g_assert_cmpmem(image->provenance_sha256, 32, object->provenance_sha256, 32);
         g_assert_true(imp_id_equal(&image->clear->id, &sealed->clear->id));
         g_assert_cmpuint(image->restrictions.units, ==, 6);
@@ -24,6 +23,89 @@ static void test_round_trip(void)
         g_assert_false(image->restrictions.has_not_after);
         g_assert_cmpint(image->clear->encrypted, ==, kinds[i] != FIXTURE_SAP);
         g_assert_cmpint(sealed->statement != NULL, ==, kinds[i] == FIXTURE_JOB_ENCRYPTED);
+    }
+}
+
+/* What sealing takes and refuses of numbers; what is sealed never differs from the object but by its pool. */
+static void test_numbers(void)
+{
+    static const char long_id[] = "a-pool-whose-name-leaves-no-room-for-the-numbers-of-a-range";
+    static const struct {
+        const char *pool, *definition; /* NULL = none */
+        FixtureKind kind;
+        gboolean has_numbers;
+        guint64 first, last;
+        ImpErrorCode code;
+        const char *own_id, *own_definition;
+    } rows[] = {
+        {"p", "{\"first\":1,\"last\":99}", FIXTURE_SAP, FALSE, 0, 0, IMP_E_SAP_NUMBERS_MISSING, NULL, NULL},
+        {"p", "{\"first\":1,\"last\":99}", FIXTURE_SAP, TRUE, 0, 9, IMP_E_NUMBERS_OUTSIDE_POOL, NULL, NULL},
+        {"p", "{\"first\":1,\"last\":99}", FIXTURE_SAP, TRUE, 9, 100, IMP_E_NUMBERS_OUTSIDE_POOL, NULL, NULL},
+        {"p", "{\"first\":1,\"last\":99}", FIXTURE_SAP, TRUE, 9, 8, IMP_E_NUMBERS_OUTSIDE_POOL, NULL, NULL},
+        {"p", "{\"first\":1,\"last\":99,\"step\":7}", FIXTURE_SAP, TRUE, 9, 15, IMP_E_NUMBERS_OUTSIDE_POOL,
+         NULL, NULL},
+        {"p", "{\"first\":1,\"last\":99,\"step\":7}", FIXTURE_SAP, TRUE, 8, 16, IMP_E_NUMBERS_OUTSIDE_POOL,
+         NULL, NULL},
+        {"p", "{\"first\":1}", FIXTURE_SAP, TRUE, 8, 16, IMP_E_CONTENT_INVALID, NULL, NULL},
+        {"p", "{\"first\":1,\"last\":99,\"step\":0}", FIXTURE_SAP, TRUE, 8, 16, IMP_E_CONTENT_INVALID, NULL,
+         NULL},
+        {long_id, "{\"first\":1,\"last\":99}", FIXTURE_SAP, TRUE, 10, 99, IMP_E_LIMIT, NULL, NULL},
+        {"p", "{\"first\":1,\"last\":99}", FIXTURE_JOB_ENCRYPTED, TRUE, 10, 99, IMP_E_ARGUMENT, NULL, NULL},
+        {NULL, NULL, FIXTURE_SAP, TRUE, 10, 99, IMP_E_ARGUMENT, NULL, NULL},
+        {NULL, NULL, FIXTURE_SAP, FALSE, 0, 0, 0, NULL, NULL},
+        {"p", "{\"first\":1,\"last\":99}", FIXTURE_JOB_ENCRYPTED, FALSE, 0, 0, 0, "p",
+         "{\"first\":1,\"last\":99}"},
+        {"p", "{\"first\":1,\"id\":\"p\",\"last\":99}", FIXTURE_SAP_ENCRYPTED, TRUE, 1, 99, 0, "p.1-99",
+         "{\"first\":1,\"id\":\"p.1-99\",\"last\":99}"},
+        {"p", "{\"first\":1,\"id\":\"p\",\"last\":99,\"step\":7}", FIXTURE_SAP, TRUE, 8, 15, 0, "p.8-15",
+         "{\"first\":8,\"id\":\"p.8-15\",\"last\":15,\"step\":7}"},
+        {"p", "{\"first\":0,\"last\":9223372036854775807}", FIXTURE_SAP, TRUE, 9223372036854775807u,
+         9223372036854775807u, 0, "p.9223372036854775807-9223372036854775807",
+         "{\"first\":9223372036854775807,\"id\":\"p.9223372036854775807-9223372036854775807\","
+         "\"last\":9223372036854775807}"},
+    };
+    g_autoptr(Keys) keys = keys_new();
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_test_message("row %" G_GSIZE_FORMAT, i);
+        GError *error = NULL;
+        ImpContent *content = fixture_content(100);
+        g_free(content->pools[0].id);
+        g_free(content->pools[0].definition);
+        content->pools[0] = (ImpPoolUse){g_strdup(rows[i].pool), g_strdup(rows[i].definition)};
+        if (rows[i].pool == NULL) {
+            content->n_pools = 0;
+            content->values[0].kind = IMP_VALUE_READ;
+            content->values[0].read_bytes = 4;
+        }
+        g_autoptr(ImpObject) object = imp_object_new(content, NULL, 0, &error);
+        g_assert_no_error(error);
+        gboolean job = rows[i].kind == FIXTURE_JOB_ENCRYPTED;
+        ImpSealOptions options = {.kind = job ? IMP_IMAGE_JOB : IMP_IMAGE_SAP,
+                                  .restrictions = {.count_on = IMP_COUNT_ON_PASS,
+                                                   .has_numbers = rows[i].has_numbers,
+                                                   .first_number = rows[i].first,
+                                                   .last_number = rows[i].last},
+                                  .author = keys->author,
+                                  .image_key = rows[i].kind == FIXTURE_SAP ? NULL : keys->image_key,
+                                  .cloud_ca_sha256 = job ? FIXTURE_CLOUD_CA : NULL,
+                                  .factory = job ? "Shenzhen" : NULL,
+                                  .random = imp_random_system()};
+        g_autoptr(ImpSealed) sealed = imp_image_seal(object, &options, &error);
+        if (rows[i].code != 0) {
+            g_assert_error(error, IMP_ERROR, (int)rows[i].code);
+            g_clear_error(&error);
+            continue;
+        }
+        g_assert_no_error(error);
+        g_autoptr(ImpImage) image = imp_image_open(sealed->file, keys->image_keys, keys->authors, &error);
+        g_assert_no_error(error);
+        g_assert_cmpmem(image->content_sha256, 32, object->content_sha256, 32);
+        g_assert_cmpuint(image->content->n_pools, ==, rows[i].own_id != NULL);
+        if (rows[i].own_id == NULL)
+            continue;
+        g_assert_cmpstr(image->content->pools[0].id, ==, rows[i].own_id);
+        g_assert_cmpstr(image->content->pools[0].definition, ==, rows[i].own_definition);
+        g_assert_cmpstr(object->content->pools[0].definition, ==, rows[i].definition);
     }
 }
 
@@ -40,8 +122,7 @@ static void test_property(void)
         g_autoptr(ImpSealed) sealed = fixture_seal(object, keys, kinds[i % G_N_ELEMENTS(kinds)]);
         g_autoptr(ImpImage) image = imp_image_open(sealed->file, keys->image_keys, keys->authors, &error);
         g_assert_no_error(error);
-        fixture_assert_same_content(object->content, image->content);
-        g_assert_cmpmem(image->content_sha256, 32, object->content_sha256, 32);
+        fixture_assert_image_of(object, image);
     }
     g_rand_free(rand);
 }
@@ -69,7 +150,7 @@ static void test_large(void)
     g_assert_null(memmem(file, n_file, "\"app\"", 5));
     g_autoptr(ImpImage) image = imp_image_open(sealed->file, keys->image_keys, keys->authors, &error);
     g_assert_no_error(error);
-    fixture_assert_same_content(object->content, image->content);
+    fixture_assert_image_of(object, image);
 
     /* The data outlives the image that it came from. */
     g_autoptr(GBytes) kept = g_bytes_ref(image->content->segments[0].bytes);
@@ -312,6 +393,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/image/round-trip", test_round_trip);
+    g_test_add_func("/image/numbers", test_numbers);
     g_test_add_func("/image/property", test_property);
     g_test_add_func("/image/large", test_large);
     g_test_add_func("/image/memory", test_memory);

@@ -428,6 +428,12 @@ static void test_manifest(Fixture *f, gconstpointer unused)
         {"\"rework\":\"refuse\"", "\"rework\":\"keep-values\"", IMP_E_CONTENT_DIGEST},
         {"\"address\":1024,\"bytes\":100", "\"address\":2048,\"bytes\":100", IMP_E_CONTENT_DIGEST},
         {"\"erase\":\"all\"", "\"erase\":\"used\"", IMP_E_CONTENT_DIGEST},
+        {"\"numbers\":{\"first\":10,\"last\":19}", "\"numbers\":{\"first\":10,\"last\":100}",
+         IMP_E_NUMBERS_OUTSIDE_POOL},
+        {"\"numbers\":{\"first\":10,\"last\":19}", "\"numbers\":{\"first\":20,\"last\":19}",
+         IMP_E_MANIFEST_INVALID},
+        {"\"numbers\":{\"first\":10,\"last\":19}", "\"numbers\":{\"first\":10}", IMP_E_MANIFEST_INVALID},
+        {"\"last\":19}", "\"last\":19,\"step\":2}", IMP_E_MANIFEST_UNKNOWN_MEMBER},
         {"{\\\"first\\\":1,", "{\\\"first\\\":0,",
          IMP_E_MANIFEST_INVALID}, /* another definition, the old digest */
     };

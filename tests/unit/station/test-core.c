@@ -113,6 +113,20 @@ static void tear_down(Fixture *f, gconstpointer data)
     imp_object_free(f->object);
 }
 
+static void load_file(Fixture *f, GBytes *file)
+{
+    GError *error = NULL;
+    int fd = imp_store_temporary(imp_station_store(f->station), &error);
+    gsize n = 0;
+    const char *bytes = g_bytes_get_data(file, &n);
+    g_assert_cmpint(write(fd, bytes, n), ==, (gssize)n);
+    const ImpStoreEntry *entry = NULL;
+    gboolean is_new = FALSE;
+    g_assert_true(imp_station_load(f->station, fd, IMP_SOURCE_LOCAL, &entry, &is_new, &error));
+    g_assert_no_error(error);
+    close(fd);
+}
+
 /* Loads a SAP with these dates (0 = none), not encrypted. */
 static void load(Fixture *f, gint64 not_before_s, gint64 not_after_s)
 {
@@ -120,21 +134,26 @@ static void load(Fixture *f, gint64 not_before_s, gint64 not_after_s)
     ImpSealOptions options = {
         .kind = IMP_IMAGE_SAP, .author = f->keys->author, .random = imp_random_system()};
     options.restrictions = (ImpRestrictions){.count_on = IMP_COUNT_ON_PASS,
+                                             .has_numbers = TRUE,
+                                             .first_number = 1,
+                                             .last_number = 9,
                                              .has_not_before = not_before_s != 0,
                                              .not_before_s = not_before_s,
                                              .has_not_after = not_after_s != 0,
                                              .not_after_s = not_after_s};
     g_autoptr(ImpSealed) sealed = imp_image_seal(f->object, &options, &error);
     g_assert_no_error(error);
-    int fd = imp_store_temporary(imp_station_store(f->station), &error);
-    gsize n = 0;
-    const char *bytes = g_bytes_get_data(sealed->file, &n);
-    g_assert_cmpint(write(fd, bytes, n), ==, (gssize)n);
-    const ImpStoreEntry *entry = NULL;
-    gboolean is_new = FALSE;
-    g_assert_true(imp_station_load(f->station, fd, IMP_SOURCE_LOCAL, &entry, &is_new, &error));
-    g_assert_no_error(error);
-    close(fd);
+    load_file(f, sealed->file);
+}
+
+/* No seal makes this, so a forger with the author's key does: a SAP that takes numbers of the whole pool. */
+static void load_without_numbers(Fixture *f)
+{
+    g_autoptr(ImpSealed) sealed = fixture_seal(f->object, f->keys, FIXTURE_SAP);
+    g_autofree char *manifest = fixture_manifest(sealed->file, f->keys);
+    g_autofree char *changed = fixture_replace(manifest, "\"numbers\":{\"first\":10,\"last\":19},", "");
+    g_autoptr(GBytes) file = fixture_forge(sealed->file, changed, f->keys->author, f->keys);
+    load_file(f, file);
 }
 
 /* Launches on port 1, waits for the end, and gives its state and the error's code. */
@@ -225,6 +244,19 @@ static void test_no_dates(Fixture *f, gconstpointer data)
     assert_launch(f, "failed", 0);
 }
 
+/* A SAP without numbers of its own would give what its cloud gives: it is not even begun. */
+static void test_no_numbers(Fixture *f, gconstpointer data)
+{
+    GError *error = NULL;
+    json_t *launches = NULL;
+    const char *const ports[] = {"1", NULL};
+    ImpStationLaunch request = {.image = "Blinky", .ports = ports, .order = "", .person = ""};
+    load_without_numbers(f);
+    g_assert_false(imp_station_launch(f->station, &request, &launches, &error));
+    g_assert_error(error, IMP_ERROR, IMP_E_SAP_NUMBERS_MISSING);
+    g_clear_error(&error);
+}
+
 /* No mutable globals: a second station lives in this process, and the first one's folder is closed to it. */
 static void test_two_stations(Fixture *f, gconstpointer data)
 {
@@ -251,6 +283,7 @@ int main(int argc, char **argv)
     ADD("dates", test_dates);
     ADD("too-early", test_too_early);
     ADD("no-dates", test_no_dates);
+    ADD("no-numbers", test_no_numbers);
     ADD("two-stations", test_two_stations);
     return g_test_run();
 }
