@@ -62,8 +62,9 @@ static const char body[] =
     "#  - reset: run\n"
     "\n"
     "# What may be done in one place; imprint seal makes an image of it. Not part of the object.\n"
+    "# numbers: the part of the pool that this station gives, and no other station or cloud.\n"
     "#releases:\n"
-    "#  bench: {kind: sap, units: 10}\n";
+    "#  bench: {kind: sap, units: 10, numbers: 1 to 1000}\n";
 
 /* A name for pools and products: "blinky" of "boards/blinky.yaml"; free with g_free. */
 static char *stem_of(const char *path)
