@@ -33,8 +33,9 @@ const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
     [IMP_OPTION_OUTPUT] = {"output", 'o', "FILE", "the file to write"},
     [IMP_OPTION_PASSWORD_FILE] = {"password-file", 0, "FILE", "read the password from a file"},
     [IMP_OPTION_PORTS] = {"ports", 0, "all|A,B", "the ports to start"},
-    [IMP_OPTION_PROBE] = {"probe", 0, "SPEC",
-                          "tcp:HOST:PORT, usb:SERIAL or hid:SERIAL (default: the only USB probe)"},
+    [IMP_OPTION_PROBE] =
+        {"probe", 0, "SPEC",
+         "tcp:HOST:PORT, usb:SERIAL, hid:SERIAL or gdb:HOST:PORT (default: the only USB probe)"},
     [IMP_OPTION_REASON] = {"reason", 0, "TEXT", "why, for the audit log"},
     [IMP_OPTION_RECIPE] = {"recipe", 0, "FILE", "the recipe whose releases are meant"},
     [IMP_OPTION_RELEASE] = {"release", 0, "NAME", "a release of the recipe"},

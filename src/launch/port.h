@@ -97,8 +97,9 @@ struct ImpPort {
     gpointer user;
 };
 
-/* A port with a thread of its own that opens the probe of this specification (target/probe.h: "tcp:HOST:PORT",
- * "usb:SERIAL", "hid:SERIAL") at each ATTACH and lets it go at FINISH. clock is used on the port's thread. */
+/* A port with a thread of its own that reaches its chip by the probe of this specification (target/probe.h:
+ * "tcp:HOST:PORT", "usb:SERIAL", "hid:SERIAL") or through this GDB server (target/target.h: "gdb:HOST:PORT"). It opens it
+ * at each ATTACH and lets it go at FINISH. clock is used on the port's thread. */
 ImpPort *imp_port_thread_new(const char *probe_spec, const ImpClock *clock);
 
 void imp_port_set_handler(ImpPort *port, ImpPortFn handler, gpointer user);

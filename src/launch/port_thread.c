@@ -9,6 +9,7 @@
 
 #define COMMANDS_MAX 2 /* a launch submits one at a time */
 #define EVENTS_MAX   64
+#define GDB_PREFIX   "gdb:"
 #define PROGRESS_MAX 32 /* progress waiting in the queue; the rest of its places are for ends of commands */
 
 typedef struct {
@@ -62,11 +63,16 @@ static gboolean attach(ThreadPort *port, const ImpContent *content, ImpPortEvent
 {
     G_STATIC_ASSERT(IMP_UID_BYTES_MAX <= IMP_WIRE_NUMBER_BYTES_MAX);
     let_go(port);
-    port->probe = imp_probe_open(port->probe_spec, port->clock, error);
-    if (port->probe == NULL)
-        return FALSE;
     ImpTargetOptions options = {.swd_hz = content->swd_hz, .mode = content->attach, .cancel = &port->cancel};
-    port->target = imp_target_attach(port->probe, port->clock, &options, error);
+    if (g_str_has_prefix(port->probe_spec, GDB_PREFIX)) {
+        port->target =
+            imp_target_attach_gdb(port->probe_spec + strlen(GDB_PREFIX), port->clock, &options, error);
+    } else {
+        port->probe = imp_probe_open(port->probe_spec, port->clock, error);
+        if (port->probe == NULL)
+            return FALSE;
+        port->target = imp_target_attach(port->probe, port->clock, &options, error);
+    }
     if (port->target == NULL || !imp_target_check(port->target, content->device, error))
         return FALSE;
     gsize n_uid = 0;

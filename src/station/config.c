@@ -35,9 +35,10 @@ void imp_station_config_free(ImpStationConfig *config)
 static void check_probe(ImpYaml *yaml, const ImpYamlNode *node, const char *probe)
 {
     if (node != NULL && !g_str_has_prefix(probe, "tcp:") && !g_str_has_prefix(probe, "usb:") &&
-        !g_str_has_prefix(probe, "hid:"))
+        !g_str_has_prefix(probe, "hid:") && !g_str_has_prefix(probe, "gdb:"))
         imp_yaml_fault(yaml, node, IMP_E_CONFIG,
-                       "a probe is written tcp:HOST:PORT, usb:SERIAL or hid:SERIAL, not '%s'", probe);
+                       "a probe is written tcp:HOST:PORT, usb:SERIAL, hid:SERIAL or gdb:HOST:PORT, not '%s'",
+                       probe);
 }
 
 static void read_port(ImpYaml *yaml, const ImpYamlNode *node, ImpStationConfig *config)

@@ -418,7 +418,7 @@ static gboolean work(ImpFlash *flash, const GArray *sectors, GError **error)
     gboolean nothing = flash->erase_total == 0 && !job->program;
     if (!nothing && !load(flash, sectors, error))
         return FALSE;
-    const ImpClock *clock = flash->target->adi.clock;
+    const ImpClock *clock = flash->target->clock;
     flash->result.work_begin_us = imp_clock_boot_us(clock);
     if (!nothing) {
         if ((job->erase == IMP_FLASH_ERASE_ALL && !erase_all(flash, error)) ||
@@ -525,9 +525,11 @@ static gboolean verify_by_checksum(ImpFlash *flash, GError **error)
 
 static ImpFlashVerify choose_verify(const ImpFlash *flash)
 {
+    if (flash->job->verify != IMP_FLASH_VERIFY_NONE && !flash->target->runs_beside)
+        return IMP_FLASH_VERIFY_READ_BACK;
     if (flash->job->verify != IMP_FLASH_VERIFY_FASTEST)
         return flash->job->verify;
-    gdouble read_s = READ_CLOCKS_PER_WORD / 4.0 / flash->target->adi.swd_hz;
+    gdouble read_s = READ_CLOCKS_PER_WORD / 4.0 / flash->target->swd_hz;
     gdouble check_s =
         flash->device->core_hz > 0 ? (gdouble)IMP_RUNNER_CRC_CYCLES / flash->device->core_hz : read_s;
     return check_s < read_s ? IMP_FLASH_VERIFY_CHECKSUM : IMP_FLASH_VERIFY_READ_BACK;
@@ -544,7 +546,7 @@ static gboolean verify(ImpFlash *flash, const GArray *sectors, GError **error)
         good = verify_by_reading(flash, error);
     if (good && how != IMP_FLASH_VERIFY_NONE)
         flash->result.bytes_verified = flash->verify_total;
-    flash->result.verify_end_us = imp_clock_boot_us(flash->target->adi.clock);
+    flash->result.verify_end_us = imp_clock_boot_us(flash->target->clock);
     return good;
 }
 

@@ -25,7 +25,8 @@ typedef enum {
 typedef enum {
     IMP_FLASH_VERIFY_NONE = 2,
     IMP_FLASH_VERIFY_FASTEST, /* whichever of the next two is faster here */
-    IMP_FLASH_VERIFY_CHECKSUM, /* CRC-32 computed by the core; read back only to find a difference */
+    IMP_FLASH_VERIFY_CHECKSUM, /* CRC-32 computed by the core; read back only to find a difference, and over a
+                                  GDB server, which has none */
     IMP_FLASH_VERIFY_READ_BACK,
 } ImpFlashVerify;
 

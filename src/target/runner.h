@@ -1,5 +1,7 @@
-/* The host's side of the resident runner (algorithms/resident): loads it beside the flash algorithms into the target's
- * RAM, hands it commands through a ring of slots, and follows what it does. Internal to target/.
+/* Runs flash algorithms in the target's RAM. Two kinds: the resident runner (runner_resident.c with algorithms/resident),
+ * a program of ours beside the algorithms that takes commands from a ring of slots while the core runs; and the halted
+ * one (runner_halted.c), which starts the core for each call, for targets whose memory cannot be reached while it runs.
+ * Internal to target/.
  *
  * Commands are carried out in order while the host goes on; each takes the next slot and waits for a free one if need
  * be. What became of a command is told by a later call: any failure ends the runner.
@@ -17,6 +19,23 @@
 #define IMP_RUNNER_CHUNK_MAX (16 * 1024) /* bytes of one checksum command */
 
 typedef struct ImpRunner ImpRunner;
+typedef struct ImpRunnerCheck ImpRunnerCheck;
+
+typedef struct {
+    void (*stop)(ImpRunner *self);
+    gboolean (*erase_chip)(ImpRunner *self, gsize algorithm, GError **error);
+    gboolean (*erase)(ImpRunner *self, gsize algorithm, guint32 address, guint32 size_bytes,
+                      guint32 sector_bytes, GError **error);
+    gboolean (*program)(ImpRunner *self, gsize algorithm, guint32 address, const guint8 *page,
+                        GError **error);
+    gboolean (*finish)(ImpRunner *self, GError **error);
+    gboolean (*check)(ImpRunner *self, ImpRunnerCheck *checks, gsize n_checks, GError **error);
+} ImpRunnerOps;
+
+/* A kind of runner puts this first into its own struct. */
+struct ImpRunner {
+    const ImpRunnerOps *ops;
+};
 
 /* What was finished since the last call; in bytes, a mass erase is 1. Called while waiting. */
 typedef struct {
@@ -49,15 +68,24 @@ gboolean imp_runner_program(ImpRunner *runner, gsize algorithm, guint32 address,
 /* Sends what is queued, lets the algorithm clean up (UnInit), waits until all is done, and looks at the stack. */
 gboolean imp_runner_finish(ImpRunner *runner, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-typedef struct {
+struct ImpRunnerCheck {
     guint32 address;
     guint32 size_bytes; /* at most IMP_RUNNER_CHUNK_MAX */
     guint32 crc; /* filled in */
-} ImpRunnerCheck;
+};
 
-/* Computes CRC-32s, as many at a time as there are slots, and waits for them. Nothing else is queued. */
+/* Computes CRC-32s, as many at a time as there are slots, and waits for them. Nothing else is queued. The halted
+ * runner does not: IMP_E_PROBE_UNSUPPORTED. */
 gboolean imp_runner_check(ImpRunner *runner, ImpRunnerCheck *checks, gsize n_checks,
                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Cycles of the core for each byte of a checksum, for choosing how to verify. */
 #define IMP_RUNNER_CRC_CYCLES 16
+
+/* The two kinds, for imp_runner_start. */
+ImpRunner *imp_runner_resident_start(ImpTarget *target, const ImpDevice *device,
+                                     const ImpAlgorithm *const *algorithms, gsize n_algorithms,
+                                     const ImpRunnerEvents *events, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+ImpRunner *imp_runner_halted_start(ImpTarget *target, const ImpDevice *device,
+                                   const ImpAlgorithm *const *algorithms, gsize n_algorithms,
+                                   const ImpRunnerEvents *events, GError **error) G_GNUC_WARN_UNUSED_RESULT;

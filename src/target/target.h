@@ -54,6 +54,14 @@ ImpTarget *imp_target_attach(ImpProbe *probe, const ImpClock *clock, const ImpTa
 ImpTarget *imp_target_look(ImpProbe *probe, const ImpClock *clock, const ImpTargetOptions *options,
                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+#define IMP_TARGET_GDB_PORT 3333 /* OpenOCD's default */
+
+/* The same through a GDB server: address is HOST:PORT or HOST, as behind "gdb:". The server has its own connection and
+ * speed; flash algorithms run with the core halted between calls, and DPIDR is not known (0).
+ * Errors: IMP_E_ARGUMENT, IMP_E_PROBE_*, IMP_E_CORE_NOT_HALTED, IMP_E_UNKNOWN_CORE, IMP_E_BUS_FAULT, IMP_E_CANCELLED. */
+ImpTarget *imp_target_attach_gdb(const char *address, const ImpClock *clock, const ImpTargetOptions *options,
+                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Lets the core run without debugger, switches the debug port off, frees the target. NULL is allowed. Errors on the
  * way are ignored: nothing can be done about them any more. */
 void imp_target_detach(ImpTarget *target);

@@ -30,18 +30,20 @@ static gboolean run(char **argv, guint32 hz, ImpFlashErase erase, GError **error
         return FALSE;
     g_autoptr(GBytes) bytes = g_bytes_new_take(text, n_bytes);
     const ImpClock *clock = imp_clock_system();
-    g_autoptr(ImpProbe) probe = imp_probe_open(argv[1], clock, error);
-    if (probe == NULL)
-        return FALSE;
     const ImpTargetOptions options = {.swd_hz = hz};
-    g_autoptr(ImpTarget) target = imp_target_attach(probe, clock, &options, error);
+    gboolean gdb = g_str_has_prefix(argv[1], "gdb:");
+    g_autoptr(ImpProbe) probe = gdb ? NULL : imp_probe_open(argv[1], clock, error);
+    if (probe == NULL && !gdb)
+        return FALSE;
+    g_autoptr(ImpTarget) target = gdb ? imp_target_attach_gdb(argv[1] + 4, clock, &options, error)
+                                      : imp_target_attach(probe, clock, &options, error);
     if (target == NULL || !imp_target_check(target, device, error))
         return FALSE;
     guint8 uid[IMP_UID_BYTES_MAX];
     gsize uid_bytes;
     if (!imp_target_read_uid(target, device, uid, &uid_bytes, error))
         return FALSE;
-    printf("%s: DPIDR 0x%08X, UID ", probe->name, imp_target_id(target)->dpidr);
+    printf("%s: DPIDR 0x%08X, UID ", gdb ? argv[1] : probe->name, imp_target_id(target)->dpidr);
     for (gsize i = 0; i < uid_bytes; i++)
         printf("%02x", uid[i]);
     printf("\n");

@@ -1,0 +1,343 @@
+/* A Cortex-M behind SWD: ImpTarget by ADIv5 and the debug registers of the core. */
+#include "target/target-internal.h"
+
+#include "base/error.h"
+
+#include <string.h>
+
+/* System control space (ARM DDI 0419, B3.2 and C1.6) */
+#define SCS_CPUID 0xE000ED00u
+#define SCS_AIRCR 0xE000ED0Cu
+#define SCS_DHCSR 0xE000EDF0u
+#define SCS_DCRSR 0xE000EDF4u
+#define SCS_DCRDR 0xE000EDF8u
+#define SCS_DEMCR 0xE000EDFCu
+
+#define AIRCR_SYSRESETREQ  0x05FA0004u
+#define DHCSR_KEY          0xA05F0000u
+#define DHCSR_C_DEBUGEN    0x00000001u
+#define DHCSR_C_HALT       0x00000002u
+#define DHCSR_S_REGRDY     0x00010000u
+#define DCRSR_WRITE        0x00010000u
+#define DEMCR_VC_CORERESET 0x00000001u
+#define DEMCR_VC_HARDERR   0x00000400u
+
+#define CPUID_IMPLEMENTER(id) ((id) >> 24)
+#define CPUID_PART(id)        (((id) >> 4) & 0xFFFu)
+#define IMPLEMENTER_ARM       0x41u
+#define PART_CORTEX_M3        0xC23u
+#define PART_CORTEX_M4        0xC24u
+/* The AHB-AP of Cortex-M3 and M4 increments within 4 KiB (ARM DDI 0337, AHB-AP transfer address register). */
+#define TAR_WRAP_M3_M4 4096
+
+#define HALT_LIMIT_US     (500 * 1000)
+#define REGISTER_LIMIT_US (100 * 1000)
+#define POLL_US           1000
+#define RESET_HOLD_US     (10 * 1000)
+#define RESET_LIMIT_US    (200 * 1000)
+#define RESET_TRIES       3
+
+/* Cortex-M3 and M4 only wrap later; other cores keep the certain border. */
+static void set_tar_wrap(ImpTarget *target)
+{
+    guint32 part = CPUID_PART(target->id.cpuid);
+    gboolean arm = CPUID_IMPLEMENTER(target->id.cpuid) == IMPLEMENTER_ARM;
+    if (arm && (part == PART_CORTEX_M3 || part == PART_CORTEX_M4))
+        imp_swd(target)->adi.tar_wrap = TAR_WRAP_M3_M4;
+}
+
+gboolean imp_target_poll_core(ImpTarget *target, guint32 *out_dhcsr, GError **error)
+{
+    return imp_adi_read32(&imp_swd(target)->adi, SCS_DHCSR, out_dhcsr, error);
+}
+
+void imp_target_queue_poll_core(ImpTarget *target, guint8 out[4])
+{
+    imp_adi_queue_read32(&imp_swd(target)->adi, SCS_DHCSR, out);
+}
+
+/* Waits until (DHCSR & mask) == value. Around a reset the link itself may be down for a moment. */
+static gboolean wait_core(ImpTarget *target, guint32 mask, guint32 value, gboolean link_may_fail,
+                          const char *what, GError **error)
+{
+    gint64 end = imp_clock_boot_us(imp_swd(target)->adi.clock) + HALT_LIMIT_US;
+    guint32 dhcsr = 0;
+    for (;;) {
+        g_autoptr(GError) why = NULL;
+        if (imp_target_poll_core(target, &dhcsr, &why)) {
+            if ((dhcsr & mask) == value)
+                return TRUE;
+        } else if (!link_may_fail || imp_dap_is_broken(imp_swd(target)->adi.dap) ||
+                   why->code == IMP_E_CANCELLED || imp_clock_boot_us(imp_swd(target)->adi.clock) >= end) {
+            g_propagate_error(error, g_steal_pointer(&why));
+            return FALSE;
+        }
+        if (imp_clock_boot_us(imp_swd(target)->adi.clock) >= end) {
+            imp_error_set(error, IMP_E_CORE_NOT_HALTED, "the core does not %s within %d ms (DHCSR 0x%08X)",
+                          what, HALT_LIMIT_US / 1000, dhcsr);
+            return FALSE;
+        }
+        if (!imp_adi_check_cancel(&imp_swd(target)->adi, error))
+            return FALSE;
+        imp_clock_sleep_us(imp_swd(target)->adi.clock, POLL_US);
+    }
+}
+
+static gboolean swd_halt(ImpTarget *target, GError **error)
+{
+    return imp_adi_write32(&imp_swd(target)->adi, SCS_DHCSR, DHCSR_KEY | DHCSR_C_DEBUGEN | DHCSR_C_HALT,
+                           error) &&
+           wait_core(target, IMP_DHCSR_S_HALT, IMP_DHCSR_S_HALT, FALSE, "halt", error);
+}
+
+/* With C_DEBUGEN set the BKPT instruction itself halts the core (ARM DDI 0419, C1.5). */
+static gboolean swd_break_at(ImpTarget *target, guint32 address, GError **error)
+{
+    return TRUE;
+}
+
+static gboolean swd_wait_halt(ImpTarget *target, guint limit_ms, gboolean *out_halted, GError **error)
+{
+    gint64 end = imp_clock_boot_us(target->clock) + (gint64)limit_ms * 1000;
+    for (;;) {
+        guint32 dhcsr = 0;
+        if (!imp_target_poll_core(target, &dhcsr, error) ||
+            !imp_adi_check_cancel(&imp_swd(target)->adi, error))
+            return FALSE;
+        *out_halted = (dhcsr & IMP_DHCSR_S_HALT) != 0;
+        if (*out_halted || imp_clock_boot_us(target->clock) >= end)
+            return TRUE;
+        imp_clock_sleep_us(target->clock, POLL_US);
+    }
+}
+
+static gboolean swd_resume(ImpTarget *target, GError **error)
+{
+    return imp_adi_write32(&imp_swd(target)->adi, SCS_DHCSR, DHCSR_KEY | DHCSR_C_DEBUGEN, error);
+}
+
+/* One reset request. TRUE and *out_done: was the reset seen, and does the core stand at its first instruction?
+ * S_RESET_ST is cleared by the read that shows it, so an answer that gets lost may take it along: then *out_done is
+ * FALSE. Around a reset the link itself may be down for a moment. */
+static gboolean reset_once(ImpTarget *target, gboolean *out_done, GError **error)
+{
+    ImpAdi *adi = &imp_swd(target)->adi;
+    guint8 ignored[4];
+    imp_adi_queue_write32(adi, SCS_DHCSR, DHCSR_KEY | DHCSR_C_DEBUGEN | DHCSR_C_HALT);
+    imp_adi_queue_write32(adi, SCS_DEMCR, DEMCR_VC_CORERESET | DEMCR_VC_HARDERR);
+    imp_adi_queue_read32(adi, SCS_DHCSR, ignored); /* clears S_RESET_ST */
+    imp_adi_queue_write32(adi, SCS_AIRCR, AIRCR_SYSRESETREQ);
+    guint32 seen = 0, dhcsr = 0;
+    gint64 end = imp_clock_boot_us(adi->clock) + RESET_LIMIT_US;
+    GError *why = NULL;
+    gboolean good = imp_adi_flush(adi, &why);
+    for (;;) {
+        if (imp_dap_is_broken(adi->dap) || (why != NULL && why->code == IMP_E_CANCELLED) ||
+            (!good && imp_clock_boot_us(adi->clock) >= end)) {
+            g_propagate_error(error, why);
+            return FALSE;
+        }
+        g_clear_error(&why);
+        good = imp_target_poll_core(target, &dhcsr, &why);
+        if (!good)
+            continue;
+        seen |= dhcsr;
+        *out_done = (seen & IMP_DHCSR_S_RESET_ST) != 0 && (dhcsr & IMP_DHCSR_S_HALT) != 0;
+        if (*out_done || imp_clock_boot_us(adi->clock) >= end)
+            return TRUE;
+        imp_clock_sleep_us(adi->clock, POLL_US);
+    }
+}
+
+static gboolean swd_reset_halt(ImpTarget *target, GError **error)
+{
+    for (guint i = 0; i < RESET_TRIES; i++) {
+        gboolean done = FALSE;
+        if (!reset_once(target, &done, error))
+            return FALSE;
+        if (done)
+            return TRUE;
+    }
+    imp_error_set(error, IMP_E_CORE_NOT_HALTED, "the core does not halt after %d resets of %d ms",
+                  RESET_TRIES, RESET_LIMIT_US / 1000);
+    return FALSE;
+}
+
+/* Through a halt at the first instruction: S_HALT stays, so that a disturbed answer cannot hide whether the reset came. */
+static gboolean swd_reset_run(ImpTarget *target, GError **error)
+{
+    if (!swd_reset_halt(target, error))
+        return FALSE;
+    imp_swd(target)->left = TRUE;
+    return imp_adi_write32(&imp_swd(target)->adi, SCS_DEMCR, 0, error) &&
+           imp_adi_write32(&imp_swd(target)->adi, SCS_DHCSR, DHCSR_KEY, error);
+}
+
+/* Holds nRESET while the line is connected, so that no firmware can get in the way. */
+static gboolean attach_under_reset(ImpTarget *target, GError **error)
+{
+    ImpAdi *adi = &imp_swd(target)->adi;
+    if (!imp_dap_pins(adi->dap, 0, IMP_DAP_PIN_RESET, error))
+        return FALSE;
+    imp_clock_sleep_us(adi->clock, RESET_HOLD_US);
+    gboolean good = imp_adi_connect(adi, error);
+    if (good) {
+        imp_adi_queue_write32(adi, SCS_DHCSR, DHCSR_KEY | DHCSR_C_DEBUGEN | DHCSR_C_HALT);
+        imp_adi_queue_write32(adi, SCS_DEMCR, DEMCR_VC_CORERESET | DEMCR_VC_HARDERR);
+        good = imp_adi_flush(adi, error);
+    }
+    if (!imp_dap_pins(adi->dap, IMP_DAP_PIN_RESET, IMP_DAP_PIN_RESET, good ? error : NULL))
+        return FALSE;
+    return good && wait_core(target, IMP_DHCSR_S_HALT, IMP_DHCSR_S_HALT, TRUE, "halt after nRESET", error);
+}
+
+static gboolean read_core_id(ImpTarget *target, GError **error)
+{
+    if (!imp_adi_read32(&imp_swd(target)->adi, SCS_CPUID, &target->id.cpuid, error))
+        return FALSE;
+    target->id.dpidr = imp_swd(target)->adi.dpidr;
+    target->id.ap_idr = imp_swd(target)->adi.ap_idr;
+    if (CPUID_IMPLEMENTER(target->id.cpuid) == 0 || CPUID_IMPLEMENTER(target->id.cpuid) == 0xFF) {
+        imp_error_set(error, IMP_E_UNKNOWN_CORE, "no Cortex-M core behind DPIDR 0x%08X (CPUID 0x%08X)",
+                      target->id.dpidr, target->id.cpuid);
+        return FALSE;
+    }
+    set_tar_wrap(target);
+    return TRUE;
+}
+
+static gboolean attach_normal(ImpTarget *target, GError **error)
+{
+    return imp_adi_connect(&imp_swd(target)->adi, error) && swd_reset_halt(target, error);
+}
+
+static gboolean swd_read(ImpTarget *target, guint64 address, void *out, gsize n_bytes, GError **error)
+{
+    return imp_adi_read(&imp_swd(target)->adi, address, out, n_bytes, error);
+}
+
+static gboolean swd_write(ImpTarget *target, guint64 address, const void *bytes, gsize n_bytes,
+                          GError **error)
+{
+    return imp_adi_write(&imp_swd(target)->adi, address, bytes, n_bytes, error);
+}
+
+/* C1.6.3: after each request S_REGRDY tells when the value is there. */
+static gboolean wait_register(ImpTarget *target, GError **error)
+{
+    gint64 end = imp_clock_boot_us(imp_swd(target)->adi.clock) + REGISTER_LIMIT_US;
+    for (;;) {
+        guint32 dhcsr;
+        if (!imp_target_poll_core(target, &dhcsr, error))
+            return FALSE;
+        if ((dhcsr & DHCSR_S_REGRDY) != 0)
+            return TRUE;
+        if (imp_clock_boot_us(imp_swd(target)->adi.clock) >= end) {
+            imp_error_set(error, IMP_E_CORE_NOT_HALTED,
+                          "the core does not give access to its registers (DHCSR 0x%08X)", dhcsr);
+            return FALSE;
+        }
+        imp_clock_sleep_us(imp_swd(target)->adi.clock, POLL_US);
+    }
+}
+
+static gboolean swd_read_register(ImpTarget *target, guint number, guint32 *out_value, GError **error)
+{
+    return imp_adi_write32(&imp_swd(target)->adi, SCS_DCRSR, number, error) && wait_register(target, error) &&
+           imp_adi_read32(&imp_swd(target)->adi, SCS_DCRDR, out_value, error);
+}
+
+static gboolean swd_write_register(ImpTarget *target, guint number, guint32 value, GError **error)
+{
+    return imp_adi_write32(&imp_swd(target)->adi, SCS_DCRDR, value, error) &&
+           imp_adi_write32(&imp_swd(target)->adi, SCS_DCRSR, number | DCRSR_WRITE, error) &&
+           wait_register(target, error);
+}
+
+/* S_REGRDY is asked for behind each one and looked at afterwards: a core that is slower than SWD costs one more round. */
+static gboolean swd_write_registers(ImpTarget *target, const ImpCoreRegister *registers, gsize n_registers,
+                                    GError **error)
+{
+    guint8 ready[IMP_TARGET_REGISTERS_MAX][4];
+    g_assert(n_registers <= IMP_TARGET_REGISTERS_MAX);
+    for (gsize i = 0; i < n_registers; i++) {
+        imp_adi_queue_write32(&imp_swd(target)->adi, SCS_DCRDR, registers[i].value);
+        imp_adi_queue_write32(&imp_swd(target)->adi, SCS_DCRSR, registers[i].number | DCRSR_WRITE);
+        imp_adi_queue_read32(&imp_swd(target)->adi, SCS_DHCSR, ready[i]);
+    }
+    if (!imp_adi_flush(&imp_swd(target)->adi, error))
+        return FALSE;
+    for (gsize i = 0; i < n_registers; i++)
+        if ((imp_le32(ready[i]) & DHCSR_S_REGRDY) == 0 &&
+            !swd_write_register(target, registers[i].number, registers[i].value, error))
+            return FALSE;
+    return TRUE;
+}
+
+static void swd_detach(ImpTarget *target)
+{
+    ImpAdi *adi = &imp_swd(target)->adi;
+    adi->cancel = NULL; /* a cancelled job still has to let go of the chip */
+    if (adi->dap != NULL && !imp_dap_is_broken(adi->dap) && adi->ap_idr != 0) {
+        if (!imp_swd(target)->left) {
+            imp_adi_queue_write32(adi, SCS_DEMCR, 0);
+            imp_adi_queue_write32(adi, SCS_DHCSR, DHCSR_KEY);
+            g_autoptr(GError) ignored = NULL;
+            if (!imp_adi_flush(adi, &ignored))
+                g_debug("while detaching: %s", ignored->message);
+        }
+        imp_adi_power_down(adi);
+    }
+    imp_dap_free(adi->dap);
+    g_free(imp_swd(target));
+}
+
+typedef gboolean (*ConnectFn)(ImpTarget *target, GError **error);
+
+static gboolean connect_only(ImpTarget *target, GError **error)
+{
+    imp_swd(target)->left = TRUE; /* the core is never ours: detach leaves it as it is */
+    return imp_adi_connect(&imp_swd(target)->adi, error);
+}
+
+static ImpTarget *open_target(ImpProbe *probe, const ImpClock *clock, const ImpTargetOptions *options,
+                              ConnectFn connect, GError **error)
+{
+    static const ImpTargetOps ops = {swd_detach,    swd_read,          swd_write,          swd_halt,
+                                     swd_resume,    swd_reset_halt,    swd_reset_run,      swd_break_at,
+                                     swd_wait_halt, swd_read_register, swd_write_registers};
+    g_autoptr(ImpTarget) target = (ImpTarget *)g_new0(ImpSwdTarget, 1);
+    ImpAdi *adi = &imp_swd(target)->adi;
+    target->ops = &ops;
+    target->clock = clock;
+    target->cancel = options->cancel;
+    target->runs_beside = TRUE;
+    adi->clock = clock;
+    adi->cancel = options->cancel;
+    adi->health = &target->health;
+    adi->swd_hz = options->swd_hz != 0 ? options->swd_hz : IMP_SWD_HZ_DEFAULT;
+    target->swd_hz = adi->swd_hz;
+    adi->tar_wrap = IMP_ADI_TAR_WRAP_MIN;
+    GError *why = NULL;
+    gboolean good = imp_adi_check_cancel(adi, &why) &&
+                    (adi->dap = imp_dap_open(probe, &target->health, &why)) != NULL &&
+                    connect(target, &why) && read_core_id(target, &why);
+    if (good)
+        return g_steal_pointer(&target);
+    imp_error_set_step(&why, "attach");
+    g_propagate_error(error, why);
+    return NULL;
+}
+
+ImpTarget *imp_target_attach(ImpProbe *probe, const ImpClock *clock, const ImpTargetOptions *options,
+                             GError **error)
+{
+    return open_target(probe, clock, options,
+                       options->mode == IMP_ATTACH_UNDER_RESET ? attach_under_reset : attach_normal, error);
+}
+
+ImpTarget *imp_target_look(ImpProbe *probe, const ImpClock *clock, const ImpTargetOptions *options,
+                           GError **error)
+{
+    return open_target(probe, clock, options, connect_only, error);
+}
