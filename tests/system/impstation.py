@@ -2,6 +2,7 @@
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import struct
@@ -77,7 +78,8 @@ class Station(imptest.Process):
 
     def __init__(self, data, *options):
         self.data = data
-        super().__init__([imptest.program("imprint-station"), "run", "--data", data, *options],
+        # a file that may not grow (disk_full) is an error for the program, not its end
+        super().__init__(["env", "--ignore-signal=XFSZ", imptest.program("imprint-station"), "run", "--data", data, *options],
                          r"ready: start (\d+), \d+ ports, control (\S+)\n")
         self.start = int(self.ready.group(1))
         self.socket = self.ready.group(2)
@@ -134,6 +136,11 @@ class Station(imptest.Process):
 
     def run(self, image, ports="all", **more):
         return self.wait(self.launch(image, ports, **more))
+
+    def disk_full(self, full):
+        """From now on no file of the station takes another byte, as if its disk were full; or it does again."""
+        _, hard = resource.prlimit(self.child.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self.child.pid, resource.RLIMIT_FSIZE, (0 if full else hard, hard))
 
     def records(self, query=""):
         return [json.loads(line) for line in self.get(f"/v1/log?limit=10000{query}").splitlines()]
@@ -218,6 +225,19 @@ class TestCase(imptest.TestCase):
         fingerprint = station.get("/v1/keys")["sealing"]["fingerprint"]
         self.imprint("key", "grant", self.path("image.key"), "--socket", station.socket, "--fingerprint", fingerprint, "--yes")
 
+    @staticmethod
+    def wait_for(station, what, wanted, seconds=30):
+        """Asks what() again after each event of the station, until wanted(it)."""
+        after = station.get("/v1/status")["events_next"]
+        end = imptest.time.monotonic() + seconds
+        while True:
+            value = what()
+            if wanted(value):
+                return value
+            if imptest.time.monotonic() > end:
+                raise AssertionError(f"still {value} after {seconds} s: {station.errors()}")
+            after = station.get(f"/v1/events?after={after}&wait_ms=200")["next"]
+
     def expected(self, serial):
         memory = bytearray(b"\xff" * FLASH)
         memory[:len(self.app)] = self.app
@@ -293,19 +313,6 @@ class CloudTestCase(TestCase):
         done = subprocess.run([imptest.program("imprint-cloud"), "check", "--config", os.path.join(self.cloud_folder, "cloud.yaml")],
                               capture_output=True, text=True, timeout=60)
         self.assertEqual((done.returncode, done.stdout), (0, "0 wrong\n"), done.stderr)
-
-    @staticmethod
-    def wait_for(station, what, wanted, seconds=30):
-        """Asks what() again after each event of the station, until wanted(it)."""
-        after = station.get("/v1/status")["events_next"]
-        end = imptest.time.monotonic() + seconds
-        while True:
-            value = what()
-            if wanted(value):
-                return value
-            if imptest.time.monotonic() > end:
-                raise AssertionError(f"still {value} after {seconds} s: {station.errors()}")
-            after = station.get(f"/v1/events?after={after}&wait_ms=200")["next"]
 
     def wait_cloud(self, station, state="welcomed", reports=None):
         return self.wait_for(station, lambda: station.get("/v1/cloud"),

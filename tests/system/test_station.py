@@ -386,6 +386,39 @@ class Crash(impstation.TestCase):
                 self.assertEqual((end["state"], end["numbers"][0]["text"]), ("passed", "W-00002"), point)
                 self.assertEqual(board.dump(0, impstation.FLASH), self.expected("W-00002"))
 
+    def test_disk_full(self):
+        """What cannot be journaled is not begun, and never shown as passed; with room on the disk it goes on."""
+        self.keys()
+        self.app += bytes(i * 11 & 255 for i in range(0x7000 - len(self.app)))
+        self.write("app.hex", impstation.intel_hex(self.app))
+        board = self.board()
+        data = self.init([board])
+        with self.station(data) as station:
+            self.admit(station)
+            station.load(self.sap("--units", "3"))
+            self.assertEqual(station.run("Widget")[0]["state"], "passed")
+            board.control("next")
+            packets = board.status()["packets"]
+            station.disk_full(True)
+            end = station.run("Widget")[0]
+            self.assertEqual((end["state"], end["error"]["code"]), ("refused", 1002), end)
+            self.assertEqual(board.status()["packets"], packets)
+            station.disk_full(False)
+            started = station.launch("Widget")
+            self.wait_for(station, lambda: station.get(f"/v1/launches/{started['launches'][0]['launch']}")["phase"],
+                          lambda phase: phase in ("erase", "program", "verify"))
+            station.disk_full(True)
+            end = station.wait(started)[0]
+            self.assertEqual((end["state"], end["error"]["code"]), ("failed", 1002), end)
+            self.assertIn("could not be recorded", end["error"]["text"])
+            self.assertEqual(board.dump(0, 0x7000), self.app)  # it was all there but the record
+            self.assertEqual([r["result"] for r in station.records()], ["passed"])
+            station.disk_full(False)
+        with self.station(data) as station:
+            self.assertEqual([r["result"] for r in station.records()], ["passed", "unknown"])
+            self.assertEqual(station.run("Widget")[0]["state"], "passed")
+            self.assertEqual(station.run("Widget")[0]["error"]["code"], 5001)  # the unknown one counts as used
+
     def test_folder_put_back(self):
         """The whole disk put back: a SAP's count goes back with it (only a TPM could show it); nothing is damaged by it."""
         self.keys()

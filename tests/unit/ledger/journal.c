@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <signal.h>
 #include <sqlite3.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -394,6 +396,98 @@ static void test_sap_dates(void)
     box_close(&b);
 }
 
+/* ---- a full disk ---- */
+
+/* No file of this process takes another byte: every write fails as on a full disk. */
+static void disk_full(gboolean full)
+{
+    struct rlimit limit;
+    g_assert_cmpint(getrlimit(RLIMIT_FSIZE, &limit), ==, 0);
+    limit.rlim_cur = full ? 0 : limit.rlim_max;
+    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &limit), ==, 0);
+}
+
+typedef struct {
+    const char *name;
+    gboolean sap;
+    Op full_at;
+    ImpResult result; /* what the next life records; 0 = nothing */
+} FullRow;
+
+static const FullRow full_rows[] = {
+    {"job-begin", FALSE, BEGIN, 0},
+    {"job-write", FALSE, WRITE, IMP_RESULT_LOST},
+    {"job-pass", FALSE, PASS, IMP_RESULT_UNKNOWN},
+    {"sap-begin", TRUE, BEGIN, 0},
+    {"sap-write", TRUE, WRITE, IMP_RESULT_LOST},
+    {"sap-pass", TRUE, PASS, IMP_RESULT_UNKNOWN},
+};
+
+static ImpResult only_result(Box *b)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GArray) log = imp_ledger_log(b->ledger, &(ImpLedgerLogQuery){.limit = 10}, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(log->len, <=, 1);
+    return log->len == 0 ? 0 : g_array_index(log, ImpLedgerLogEntry, 0).report.result;
+}
+
+/* One step of launch 1, as the launch takes it; FALSE: the journal could not keep it. */
+static gboolean full_step(Box *b, const FullRow *row, Op op, GError **error)
+{
+    ImpWant want = want_of(1, 1, 1);
+    ImpReport report = report_of(1, 1, IMP_RESULT_PASSED);
+    disk_full(op == row->full_at);
+    gboolean kept = FALSE;
+    if (op == WRITE) {
+        kept = imp_journal_writing(b->ledger, &want.launch, error);
+    } else if (op == PASS) {
+        kept = imp_journal_ended(b->ledger, &report, error);
+    } else if (row->sap) {
+        int code = sap_start(b, 1, 1);
+        kept = code == 0;
+        if (!kept)
+            imp_error_set(error, (ImpErrorCode)code, "refused");
+    } else {
+        ImpAnswer granted = granted_of(&want, 5);
+        kept = imp_journal_begun(b->ledger, &want, &granted, error);
+    }
+    disk_full(FALSE);
+    return kept;
+}
+
+/* What cannot be journaled has not happened: the step says so, and no life after it takes the launch for passed. */
+static void test_disk_full(gconstpointer data)
+{
+    const FullRow *row = data;
+    static const Op ops[] = {BEGIN, WRITE, PASS};
+    Box b;
+    void (*before)(int) = signal(SIGXFSZ, SIG_IGN);
+    box_open(&b);
+    if (row->sap)
+        image_must_add(b.ledger, &(ImageRow){.id = 1, .units = 1, .pool = POOL_DECIMAL("sn", 1, 99, "true")});
+    for (gsize i = 0; i < G_N_ELEMENTS(ops); i++) {
+        g_autoptr(GError) error = NULL;
+        gboolean kept = full_step(&b, row, ops[i], &error);
+        g_assert_cmpint(kept, ==, ops[i] != row->full_at);
+        if (kept)
+            continue;
+        g_test_message("%s", error->message);
+        g_assert_error(error, IMP_ERROR, IMP_E_IO);
+        break;
+    }
+    g_assert_cmpint(only_result(&b), ==, 0);
+    box_restart(&b);
+    g_assert_cmpint(only_result(&b), ==, row->result);
+    if (row->sap && row->result == IMP_RESULT_UNKNOWN) {
+        g_assert_cmpint(sap_start(&b, 2, 1), ==, IMP_E_COUNT_USED_UP); /* it counts as used */
+    } else if (row->sap) {
+        g_assert_cmpint(sap_start(&b, 2, 1), ==, 0);
+    }
+    box_close(&b);
+    signal(SIGXFSZ, before);
+}
+
 /* ---- the database ---- */
 
 static ImpLedger *try_open(Box *b, ImpLedgerRole role, GError **error)
@@ -560,6 +654,10 @@ int main(int argc, char **argv)
     for (gsize i = 0; i < G_N_ELEMENTS(stories); i++) {
         g_autofree char *path = g_strdup_printf("/ledger/journal/table/%s", stories[i].name);
         g_test_add_data_func(path, &stories[i], test_story);
+    }
+    for (gsize i = 0; i < G_N_ELEMENTS(full_rows); i++) {
+        g_autofree char *path = g_strdup_printf("/ledger/disk-full/%s", full_rows[i].name);
+        g_test_add_data_func(path, &full_rows[i], test_disk_full);
     }
     g_test_add_func("/ledger/journal/start", test_start);
     g_test_add_func("/ledger/journal/reconcile", test_reconcile);

@@ -15,7 +15,7 @@ typedef struct {
 } Flight;
 
 #define WORLD_POOL                                                                                           \
-    "{\"first\":1,\"format\":{\"text\":\"MB-{n:06}\"},\"id\":\"sn\",\"last\":999999,\"reuse\":true,"         \
+    "{\"first\":1,\"format\":{\"decimal\":6},\"id\":\"sn\",\"last\":999999,\"reuse\":true,"                  \
     "\"step\":1}"
 
 static const ImpAct person = {.person = "owner@example", .reason = "test"};
