@@ -422,6 +422,40 @@ class Crowd(CloudTest):
         self.cloud.stop()
         self.cloud.check()
 
+    def test_last_unit_again_and_again(self):
+        """Four ports ask for the only unit at the same moment, a thousand times: it is granted to one of them each time."""
+        self.line(units=1)
+        ports, rounds = 4, 1000
+        meet = threading.Barrier(ports)
+        answers = [[None] * ports for _ in range(rounds)]
+
+        def work(connection, index):
+            if index >= ports:
+                return
+            try:
+                for n in range(rounds):
+                    want = {"launch": cloudrig.new_launch(), "image": self.image, "ask": n * ports + index + 1, "port": str(index + 1)}
+                    body = {"protocol": 1, "start_number": self.station.start_number}
+                    meet.wait(60)
+                    answer = answers[n][index] = self.call(connection, "POST", "/v1/sync", {**body, "wants": [want]}).json()["answers"][0]
+                    meet.wait(60)
+                    if answer["kind"] == "granted":  # given back: the next round is about the same unit
+                        report = self.station.report(answer, self.image, result="returned")
+                        self.call(connection, "POST", "/v1/sync", {**body, "reports": [report]})
+            except Exception:
+                meet.abort()
+                raise
+
+        self.crowd(work)
+        for n, some in enumerate(answers):
+            self.assertEqual(sorted(a["kind"] for a in some), ["granted"] + ["refused"] * (ports - 1), n)
+            self.assertEqual({a["code"] for a in some if a["kind"] == "refused"}, {COUNT_IN_WORK}, n)
+        self.assertEqual({some.index(a) for some in answers for a in some if a["kind"] == "granted"}, set(range(ports)))
+        counts = self.counts()
+        self.assertEqual((counts["open"], counts["passed"], counts["returned"]), (0, 0, rounds))
+        self.cloud.stop()
+        self.cloud.check()
+
     def test_isolation(self):
         """In one crowd: names that exist, malformed syncs, roles that may not, and good requests, whose effect is there."""
         self.line()

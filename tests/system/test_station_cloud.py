@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """Stations, boards and a real cloud: enrolment, delivery, JOBs, pause, a cloud that is away, kill -9, a disk put back."""
 import os
+import random
+import re
 import shutil
+import socket
+import threading
 
 import impstation
 import imptest
 
 
-class Job(impstation.CloudTestCase):
+class StationCloudTest(impstation.CloudTestCase):
     def ready_station(self, boards, name="station"):
         data = self.init(boards, name=name)
         with open(os.path.join(data, "station.yaml"), "a", encoding="utf-8") as f:
@@ -18,6 +22,8 @@ class Job(impstation.CloudTestCase):
         self.wait_cloud(station)
         return data, station
 
+
+class Job(StationCloudTest):
     def test_delivery_and_count(self):
         """Delivered by the cloud, launched on four boards, then on four new chips: six pass, two are refused, untouched."""
         boards = [self.board("--seed", str(n)) for n in range(4)]
@@ -49,6 +55,29 @@ class Job(impstation.CloudTestCase):
         self.assertTrue(all(r["confirmed"] and r["kind"] == "job" for r in local))
         self.assertEqual({x["error"]["code"] for x in station.run(image)}, {5001})
         station.stop()
+        self.check_cloud()
+
+    def test_two_stations_two_images_one_pool(self):
+        """Two images share a pool of the account; two stations launch them at the same time: no number twice, none left out."""
+        stations = []
+        for n, name in enumerate(("Widget", "Gadget")):
+            image = self.job(name=name, out=f"{name}.imp")
+            _, station = self.ready_station([self.board("--seed", f"{n}1"), self.board("--seed", f"{n}2")], name=f"station-{name}")
+            station.load(self.path(f"{name}.imp"))
+            stations.append((station, image))
+        texts = []
+        for _ in range(4):
+            started = [(station, station.launch(image)) for station, image in stations]
+            for station, some in started:
+                for end in station.wait(some):
+                    self.assertEqual(end["state"], "passed", end)
+                    texts.append(end["numbers"][0]["text"])
+        self.assertEqual(sorted(texts), [f"W-{n:05}" for n in range(1, 17)])
+        for station, _ in stations:
+            self.wait_cloud(station, reports=0)
+        self.assertEqual(sorted(r["report"]["numbers"][0]["text"] for r in self.cloud_log()), sorted(texts))
+        for station, _ in stations:
+            station.stop()
         self.check_cloud()
 
     def test_pause_and_withdraw(self):
@@ -251,6 +280,105 @@ class Job(impstation.CloudTestCase):
             third.post("/v1/enrol", {"code": code})
         self.assertEqual(caught.exception.code, 7003)
         self.assertEqual(third.get("/v1/cloud")["state"], "none")
+
+
+class Line:
+    """A line between stations and cloud, byte by byte: while it is bad, connections are cut before or within an answer, and what
+    travels comes late, also after the one who sent it has gone."""
+
+    def __init__(self, address, to, seed):
+        self.to = to
+        self.bad = False
+        self.random = random.Random(seed)
+        self.end = threading.Event()
+        self.cut = self.late = 0
+        self.listener = socket.create_server(address)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def close(self):
+        self.end.set()
+        self.listener.close()
+
+    def accept(self):
+        while not self.end.is_set():
+            try:
+                near, _ = self.listener.accept()
+                far = socket.create_connection(self.to)
+            except OSError:
+                continue
+            for one, other, answers in ((near, far, False), (far, near, True)):
+                threading.Thread(target=self.carry, args=(one, other, answers), daemon=True).start()
+
+    def carry(self, one, other, answers):
+        try:
+            pieces = 0
+            while data := one.recv(65536):
+                pieces += 1
+                fault = self.random.random() if self.bad and pieces >= 3 else 1  # the first ones are TLS's own
+                if fault < 0.2:
+                    self.cut += 1
+                    break
+                if fault < 0.35:
+                    self.late += 1
+                    self.end.wait(self.random.uniform(0.5, 5.5))
+                other.sendall(data)
+        except OSError:
+            pass
+        for s in (one, other) if answers else (other,):
+            try:
+                s.shutdown(socket.SHUT_RDWR if answers else socket.SHUT_WR)
+            except OSError:
+                pass
+
+
+class BadLine(StationCloudTest):
+    def setUp(self):
+        super().setUp()
+        self.cloud.stop()
+        host, port = self.url.removeprefix("https://").split(":")
+        real = impstation.free_port()
+        config = os.path.join(self.cloud_folder, "cloud.yaml")
+        with open(config, encoding="utf-8") as f:
+            text = f.read()
+        with open(config, "w", encoding="utf-8") as f:
+            f.write(re.sub(r"(?m)^listen:.*$", f"listen: \"127.0.0.1:{real}\"", text))
+        self.start_cloud()
+        seed = int(os.environ.get("IMPRINT_SEED", random.randrange(1 << 30)))
+        print(f"# IMPRINT_SEED={seed}", flush=True)
+        self.line = Line((host, int(port)), ("127.0.0.1", real), seed)
+        self.addCleanup(self.line.close)
+
+    def test_lost_late_repeated(self):
+        """Every launch is decided, and in the end station and cloud say the same: one record each, no number twice, nothing open."""
+        boards = [self.board("--seed", "1"), self.board("--seed", "2")]
+        _, station = self.ready_station(boards)
+        image = self.job("--units", "14")
+        station.load(self.path("job.imp"))
+        self.line.bad = True
+        passed = []
+        for _ in range(8):
+            for end in station.run(image):
+                if end["state"] == "passed":
+                    passed.append(end)
+                else:
+                    self.assertIn(end["error"]["code"], (5001, 5002, 5018, 5019), end)
+        self.line.bad = False
+        self.assertGreater(self.line.cut, 0)
+        self.assertGreater(self.line.late, 0)
+        self.assertGreater(len(passed), 0)
+        self.wait_for(station, lambda: station.get("/v1/cloud").get("reports_waiting"), lambda n: n == 0, seconds=60)
+        self.wait_for(station, lambda: self.cloud_image(image)["counts"]["open"], lambda n: n == 0, seconds=60)
+        log = self.cloud_log()
+        self.assertEqual({r["report"]["launch"] for r in log if r["report"]["result"] == "passed"}, {e["launch"] for e in passed})
+        self.assertEqual(len({r["report"]["launch"] for r in log}), len(log))
+        self.assertFalse([r for r in log if r["conflict"]])
+        self.assertEqual({r["report"]["result"] for r in log} - {"returned", "lost"}, {"passed"})
+        self.assertEqual(len({e["numbers"][0]["text"] for e in passed}), len(passed))
+        self.assertEqual(self.cloud_image(image)["counts"]["passed"], len(passed))
+        self.assertEqual(station.run(image, ["1"])[0]["state"], "passed" if len(passed) < 14 else "refused")
+        self.wait_cloud(station, reports=0)
+        station.stop()
+        self.check_cloud()
 
 
 if __name__ == "__main__":
