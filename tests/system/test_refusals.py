@@ -135,6 +135,13 @@ data: {{app: {{file: app.hex}}}}
                 self.assertIn(self.code(sealed(flipped[:-32])), REFUSALS, f"byte {i}, forged")
         for n in (1, 2, 31, 32, 33, 4096):
             self.assertEqual(self.code(good + bytes(n)), 3005, n)
+        loaded = self.station_.post("/v1/images", good, "application/octet-stream")
+        other = File(good)
+        other.payload = other.payload[:-1] + bytes([other.payload[-1] ^ 1])
+        with self.assertRaises(impstation.ApiError) as caught:  # under the ID of one that is here
+            self.station_.post("/v1/images", other.build(), "application/octet-stream")
+        self.assertEqual(caught.exception.code, 6004)
+        self.station_.delete(f"/v1/images/{loaded['id']}")
         self.nothing_touched(before)
         self.good_is_good(good)
 

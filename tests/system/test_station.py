@@ -296,6 +296,8 @@ class Sap(impstation.TestCase):
             detail = ends[0]["error"]["detail"]
             self.assertEqual((ends[0]["error"]["code"], detail["step"], detail["address"] // 16), (2107, "verify", 0x10))
             self.assertNotEqual(detail["expected"], detail["found"])
+            for end, code in ((ends[1], 2101), (ends[2], 2010)):
+                self.assertEqual((end["error"]["code"], end["error"]["detail"]["step"]), (code, "attach"), end)
             log = {r["port"]: r for r in station.records()}
             self.assertEqual([log[p]["result"] for p in "1234"], ["spent", "failed", "failed", "passed"])
             self.assertEqual(log["1"]["detail"], detail)
@@ -309,7 +311,7 @@ class Sap(impstation.TestCase):
             self.admit(station)
             loaded = station.load(self.sap())
             started = station.launch("Widget")
-            for request, code in ((lambda: station.launch("Widget"), 6001), (lambda: station.delete(f"/v1/images/{loaded['id']}"), 6005)):
+            for request, code in ((lambda: station.launch("Widget"), 6001), (lambda: station.launch("Widget", ["9"]), 6002), (lambda: station.delete(f"/v1/images/{loaded['id']}"), 6005)):
                 with self.assertRaises(impstation.ApiError) as caught:
                     request()
                 self.assertEqual(caught.exception.code, code)
@@ -377,6 +379,7 @@ class Crash(impstation.TestCase):
             with self.station(data) as again:
                 log = again.records()
                 self.assertEqual([r["result"] for r in log], [result], point)
+                self.assertEqual(log[0]["code"], {"lost": 5024, "unknown": 5025, "passed": 0}[result], point)
                 self.assertEqual([x["text"] for x in log[0]["numbers"]], ["W-00001"])
                 counts = again.get("/v1/images")["images"][0]["counts"]
                 self.assertEqual(counts["open"], 0)

@@ -250,13 +250,17 @@ static void test_freshness(void)
     }
 }
 
-/* Answers that take longer than a permit is usable never begin a unit; the launch is given back. */
-static void test_never_fresh(void)
+/* Answers that take longer than a permit is usable never begin a unit; the launch is given back. A real-time clock that is
+ * set back meanwhile makes them no younger. */
+static void never_fresh(gint64 jump_us)
 {
     World *w = world_new(20, 10);
     world_run(w, 3 * SECOND);
     w->answer_delay_us = 5500 * 1000;
     g_autofree Started *s = world_start(w);
+    while (world_counts(w).open == 0)
+        g_assert_true(world_run_one(w, w->boot_us + SECOND));
+    world_jump_real(w, jump_us);
     world_run(w, 20 * SECOND);
     g_assert_true(s->decided && !s->begun);
     w->answer_delay_us = 0;
@@ -265,6 +269,12 @@ static void test_never_fresh(void)
     g_assert_cmpuint(world_counts(w).returned, ==, 1);
     no_alarms(w);
     world_free(w);
+}
+
+static void test_never_fresh(void)
+{
+    never_fresh(0);
+    never_fresh(-3 * SECOND);
 }
 
 /* The grant's answer is kept and comes again after the owner's pause was confirmed: it refreshes nothing. */
