@@ -199,8 +199,9 @@ class TestCase(imptest.TestCase):
 
     def sap(self, *options, name="Widget", out="widget.imp", encrypted=True, numbers="1-99999", **more):
         more_options = ["--encrypt-to", self.path("image.pub")] if encrypted else []
+        more_options += ["--numbers", numbers] if numbers else []
         self.imprint("seal", self.object(name, **more), "--kind", "sap", "--author-key", self.path("author.key"), *more_options,
-                     "--numbers", numbers, "-o", self.path(out), *options)
+                     "-o", self.path(out), *options)
         return self.path(out)
 
     def init(self, boards, name="station"):

@@ -90,6 +90,9 @@ data: {{app: {{file: app.hex}}}}
         self.imprint("build", self.write("w.yaml", self.RECIPE.format(name=name)), "-o", self.path("w.impo"))
         return self.path("w.impo")
 
+    def sap(self, *options, **more):
+        return super().sap(*options, numbers=None, **more)
+
     def read(self, name):
         with open(self.path(name), "rb") as f:
             return f.read()
