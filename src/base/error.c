@@ -1,5 +1,6 @@
 #include "base/error.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -107,6 +108,43 @@ const ImpErrorDetail *imp_error_detail(const GError *error)
     if (error == NULL || error->domain != IMP_ERROR)
         return NULL;
     return imp_error_get_private(error);
+}
+
+ImpErrorCode imp_error_code_of_errno(int number)
+{
+    switch (number) {
+    case ENOENT:
+    case ENOTDIR:
+    case ENAMETOOLONG:
+        return IMP_E_NOT_FOUND;
+    case EACCES:
+    case EPERM:
+    case EISDIR:
+    case EROFS:
+        return IMP_E_NO_ACCESS;
+    default:
+        return IMP_E_IO;
+    }
+}
+
+ImpErrorCode imp_error_code_of_file(const GError *error)
+{
+    static const struct {
+        GFileError file;
+        int number;
+    } known[] = {
+        {G_FILE_ERROR_NOENT, ENOENT},
+        {G_FILE_ERROR_NOTDIR, ENOTDIR},
+        {G_FILE_ERROR_NAMETOOLONG, ENAMETOOLONG},
+        {G_FILE_ERROR_ACCES, EACCES},
+        {G_FILE_ERROR_PERM, EPERM},
+        {G_FILE_ERROR_ISDIR, EISDIR},
+        {G_FILE_ERROR_ROFS, EROFS},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(known); i++)
+        if (g_error_matches(error, G_FILE_ERROR, (int)known[i].file))
+            return imp_error_code_of_errno(known[i].number);
+    return IMP_E_IO;
 }
 
 int imp_error_code(const GError *error)

@@ -68,5 +68,12 @@ void imp_error_set_step(GError **error, const char *step);
 /* The detail of an error of IMP_ERROR, borrowed; NULL for other domains. */
 const ImpErrorDetail *imp_error_detail(const GError *error);
 
+/* The code for a file or folder that could not be opened, read or written, by its errno: IMP_E_NOT_FOUND, IMP_E_NO_ACCESS, or
+ * IMP_E_IO for what is the machine's own trouble (a full disk, a broken one). */
+ImpErrorCode imp_error_code_of_errno(int number);
+
+/* The same for an error that GLib's file functions set. */
+ImpErrorCode imp_error_code_of_file(const GError *error);
+
 /* The code for records and exit codes: the error's own, or IMP_E_BUG where a foreign domain slipped through. */
 int imp_error_code(const GError *error);

@@ -10,8 +10,8 @@ ImpYaml *imp_yaml_load(const char *path, GError **error)
 {
     FILE *file = fopen(path, "rbe");
     if (file == NULL) {
-        imp_error_set(error, errno == ENOENT ? IMP_E_NOT_FOUND : IMP_E_IO, "cannot read %s: %s", path,
-                      g_strerror(errno));
+        int reason = errno;
+        imp_error_set(error, imp_error_code_of_errno(reason), "cannot read %s: %s", path, g_strerror(reason));
         return NULL;
     }
     /* One byte more than allowed, so that the parser sees that it is too long. */
@@ -21,7 +21,7 @@ ImpYaml *imp_yaml_load(const char *path, GError **error)
     int reason = errno;
     fclose(file);
     if (failed) {
-        imp_error_set(error, IMP_E_IO, "cannot read %s: %s", path, g_strerror(reason));
+        imp_error_set(error, imp_error_code_of_errno(reason), "cannot read %s: %s", path, g_strerror(reason));
         return NULL;
     }
     return imp_yaml_parse(text, n_bytes, path, error);

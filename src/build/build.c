@@ -115,12 +115,12 @@ static gboolean read_file(const Builder *b, const char *name, char **out_bytes, 
     g_autofree char *path = g_canonicalize_filename(name, b->folder);
     GStatBuf info;
     if (g_stat(path, &info) != 0) {
-        imp_error_set(error, errno == ENOENT ? IMP_E_NOT_FOUND : IMP_E_IO, "cannot read %s: %s", path,
-                      g_strerror(errno));
+        int reason = errno;
+        imp_error_set(error, imp_error_code_of_errno(reason), "cannot read %s: %s", path, g_strerror(reason));
         return FALSE;
     }
     if (!S_ISREG(info.st_mode)) {
-        imp_error_set(error, IMP_E_IO, "cannot read %s: it is no ordinary file", path);
+        imp_error_set(error, IMP_E_NO_ACCESS, "cannot read %s: it is no ordinary file", path);
         return FALSE;
     }
     if ((guint64)info.st_size > IMP_BUILD_FILE_MAX) {
@@ -130,7 +130,7 @@ static gboolean read_file(const Builder *b, const char *name, char **out_bytes, 
     }
     g_autoptr(GError) io = NULL;
     if (!g_file_get_contents(path, out_bytes, out_n, &io)) {
-        imp_error_set(error, IMP_E_IO, "cannot read %s: %s", path, io->message);
+        imp_error_set(error, imp_error_code_of_file(io), "cannot read %s: %s", path, io->message);
         return FALSE;
     }
     return TRUE;

@@ -3,6 +3,7 @@
 #include "base/id.h"
 #include "base/queue.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <string.h>
@@ -64,6 +65,25 @@ static void test_ids(void)
     g_assert_false(imp_id_is_zero(&a));
     memset(&b, 0, sizeof b);
     g_assert_true(imp_id_is_zero(&b));
+}
+
+/* What a person can correct is not the machine's trouble. */
+static void test_of_files(void)
+{
+    static const struct {
+        int number;
+        ImpErrorCode code;
+    } rows[] = {
+        {ENOENT, IMP_E_NOT_FOUND}, {ENOTDIR, IMP_E_NOT_FOUND}, {EACCES, IMP_E_NO_ACCESS},
+        {EISDIR, IMP_E_NO_ACCESS}, {EROFS, IMP_E_NO_ACCESS},   {ENOSPC, IMP_E_IO},
+        {EIO, IMP_E_IO},
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_assert_cmpint(imp_error_code_of_errno(rows[i].number), ==, rows[i].code);
+        g_autoptr(GError) error =
+            g_error_new_literal(G_FILE_ERROR, g_file_error_from_errno(rows[i].number), "as GLib says it");
+        g_assert_cmpint(imp_error_code_of_file(error), ==, rows[i].code);
+    }
 }
 
 static void test_ids_are_ordered(void)
@@ -142,6 +162,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/error/registry", test_registry);
     g_test_add_func("/error/detail", test_detail);
+    g_test_add_func("/error/of-files", test_of_files);
     g_test_add_func("/id/text", test_ids);
     g_test_add_func("/id/ordered", test_ids_are_ordered);
     g_test_add_func("/id/hex", test_hex);

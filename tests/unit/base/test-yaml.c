@@ -358,7 +358,7 @@ static void test_load(void)
     g_assert_error(error, IMP_ERROR, IMP_E_NOT_FOUND);
     g_clear_error(&error);
     g_assert_null(imp_yaml_load("/", &error)); /* a folder */
-    g_assert_error(error, IMP_ERROR, IMP_E_IO);
+    g_assert_error(error, IMP_ERROR, IMP_E_NO_ACCESS);
 }
 
 int main(int argc, char **argv)
