@@ -21,7 +21,10 @@ static void fail(sqlite3 *db, int rc, GError **error)
     default:
         break;
     }
-    imp_error_set(error, code, "database: %s", sqlite3_errmsg(db));
+    if (code == IMP_E_EXISTS) /* SQLite's words name tables, which say nothing to who gave the name */
+        imp_error_set(error, code, "there is one already");
+    else
+        imp_error_set(error, code, "database: %s", sqlite3_errmsg(db));
 }
 
 static ImpQuery *prepare(sqlite3 *db, GError **error, const char *text, const char *types, va_list args)

@@ -176,6 +176,15 @@ static int init(const Arguments *a)
     return EXIT_SUCCESS;
 }
 
+/* --help anywhere, so that `imprint-station init --help` is understood too. */
+static gboolean wants_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return TRUE;
+    return FALSE;
+}
+
 int main(int argc, char **argv)
 {
     setlocale(LC_ALL, "C.UTF-8");
@@ -186,7 +195,7 @@ int main(int argc, char **argv)
         status = usage_error("say what to do");
     else if (strcmp(argv[1], "--version") == 0)
         status = printf("imprint-station %s\n", IMP_VERSION) < 0;
-    else if (strcmp(argv[1], "--help") == 0)
+    else if (wants_help(argc, argv))
         status = fputs(usage, stdout) < 0;
     else if (!parse_arguments(argc - 1, argv + 1, &a, &error))
         status = usage_error(error->message);

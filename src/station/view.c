@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "http/problem.h"
+
 static void set_text(json_t *object, const char *name, const char *text)
 {
     if (text != NULL && text[0] != '\0')
@@ -39,20 +41,6 @@ static void set_detail(json_t *object, const ImpErrorDetail *detail)
         json_object_set_new(object, "detail", d);
     else
         json_decref(d);
-}
-
-json_t *imp_view_error(const GError *error)
-{
-    json_t *body = json_object();
-    int code = imp_error_code(error);
-    const ImpErrorEntry *entry = imp_error_entry(code);
-    const ImpErrorDetail *detail = imp_error_detail(error);
-    set_u64(body, "code", (guint64)code);
-    set_text(body, "name", entry != NULL ? entry->name : "bug");
-    json_object_set_new(body, "text", json_string(error->message));
-    if (detail != NULL)
-        set_detail(body, detail);
-    return body;
 }
 
 static json_t *numbers_of(const ImpReport *report)
@@ -149,7 +137,7 @@ json_t *imp_view_launch(const ImpViewLaunch *launch)
         set_text(document, "result", imp_result_name(view->report->result));
     }
     if (view->error != NULL)
-        json_object_set_new(document, "error", imp_view_error(view->error));
+        json_object_set_new(document, "error", imp_http_problem_body(view->error));
     if (view->answer != NULL && view->answer->has_units)
         json_object_set_new(document, "counts", counts_of_answer(view->answer));
     return document;
@@ -198,7 +186,7 @@ json_t *imp_view_image(const ImpViewImage *image)
     set_u64(document, "in_use", image->entry->held);
     json_object_set_new(document, "usable", json_boolean(image->reason == NULL));
     if (image->reason != NULL)
-        json_object_set_new(document, "reason", imp_view_error(image->reason));
+        json_object_set_new(document, "reason", imp_http_problem_body(image->reason));
     add_counts(document, image);
     return document;
 }
@@ -390,7 +378,7 @@ json_t *imp_view_cloud(const ImpViewCloud *cloud)
     set_text(document, "station", cloud->station);
     set_text(document, "ca", cloud->ca);
     if (cloud->view->error != NULL)
-        json_object_set_new(document, "error", imp_view_error(cloud->view->error));
+        json_object_set_new(document, "error", imp_http_problem_body(cloud->view->error));
     set_u64(document, "reports_waiting", cloud->view->reports_waiting);
     if (cloud->view->answered_real_us != 0)
         json_object_set_new(document, "last_answer_real_us", json_integer(cloud->view->answered_real_us));

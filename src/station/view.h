@@ -11,9 +11,6 @@
 #include "station/authority_cloud.h"
 #include "station/store.h"
 
-/* {"code", "name", "text", "detail"} */
-json_t *imp_view_error(const GError *error);
-
 typedef struct {
     const ImpLaunchView *view;
     const char *port, *order, *person; /* order, person: "" = none */

@@ -256,10 +256,15 @@ static ImpUsbFound *choose(GPtrArray *all, const char *serial, gboolean only_hid
     if (matches > 1)
         imp_error_set(error, IMP_E_PROBE_AMBIGUOUS, "%s:%s: %u probes could be meant; there are: %s", kind,
                       serial, matches, names->str);
-    else
-        imp_error_set(error, IMP_E_PROBE_NOT_FOUND, "%s:%s: no such probe; there %s%s%s", kind, serial,
-                      names->len > 0 ? "are: " : "is none", names->str,
+    else {
+        const char *which = only_hid ? "HID probe" : "probe";
+        g_autofree char *wanted =
+            names->len == 0 ? g_strdup_printf("there is no %s on USB", which)
+                            : g_strdup_printf("no %s on USB has the serial number %s; there are: %s", which,
+                                              serial, names->str);
+        imp_error_set(error, IMP_E_PROBE_NOT_FOUND, "%s%s", wanted,
                       denied ? "; a device that may be one cannot be opened: permission denied" : "");
+    }
     return NULL;
 }
 

@@ -280,9 +280,17 @@ static void set_body(CURL *easy, Transfer *t)
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
 }
 
-static gboolean translate(const Transfer *t, CURLcode rc, GError **error)
+static gboolean translate(const Transfer *t, CURL *easy, CURLcode rc, GError **error)
 {
     const ImpHttpClient *client = t->client;
+    long number = 0;
+    if (client->unix_path != NULL && rc == CURLE_COULDNT_CONNECT &&
+        curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &number) == CURLE_OK && number != 0) {
+        /* libcurl's own words speak of a port on localhost */
+        imp_error_set(error, IMP_E_HTTP_UNREACHABLE, "%s: %s; does the program run that listens there?",
+                      client->unix_path, g_strerror((int)number));
+        return FALSE;
+    }
     const char *where = client->unix_path != NULL ? client->unix_path : client->url;
     const char *what = t->text[0] != '\0' ? t->text : curl_easy_strerror(rc);
     ImpErrorCode code;
@@ -370,7 +378,7 @@ static gboolean transfer(Transfer *t, int *out_status, GError **error)
         g_propagate_error(error, g_steal_pointer(&t->error));
         good = FALSE;
     } else if (good && rc != CURLE_OK) {
-        good = translate(t, rc, error);
+        good = translate(t, easy, rc, error);
     }
     long status = 0;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);

@@ -602,12 +602,41 @@ static void test_listen(void)
     rig_done(&rig);
 }
 
+/* Where in a target it happened crosses HTTP too. */
+static void test_problem_detail(void)
+{
+    g_autoptr(GError) sent = NULL, received = NULL, plain = NULL;
+    imp_error_set_at(&sent, IMP_E_FLASH_MISMATCH, 0x0800A400, (const guint8 *)"\x47\x70",
+                     (const guint8 *)"\x47\x00", 2, "memory differs");
+    imp_error_set_step(&sent, "verify");
+    json_t *document = imp_http_problem_encode(sent);
+    char *text = json_dumps(document, JSON_COMPACT);
+    imp_http_problem_decode(text, strlen(text), 500, &received);
+    g_assert_error(received, IMP_ERROR, IMP_E_FLASH_MISMATCH);
+    const ImpErrorDetail *detail = imp_error_detail(received);
+    g_assert_true(detail->has_address);
+    g_assert_cmphex(detail->address, ==, 0x0800A400);
+    g_assert_cmpmem(detail->expected, detail->expected_bytes, "\x47\x70", 2);
+    g_assert_cmpmem(detail->found, detail->found_bytes, "\x47\x00", 2);
+    g_assert_cmpstr(detail->step, ==, "verify");
+    free(text);
+    json_decref(document);
+
+    imp_error_set(&plain, IMP_E_NOT_FOUND, "no \xff here");
+    document = imp_http_problem_encode(plain); /* bytes that are not UTF-8 cost nothing but themselves */
+    json_t *body = json_object_get(document, "error");
+    g_assert_nonnull(json_string_value(json_object_get(body, "text")));
+    g_assert_null(json_object_get(body, "detail"));
+    json_decref(document);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     signal(SIGPIPE, SIG_IGN);
     imp_http_client_init();
     g_test_add_func("/http/gate", test_gate);
+    g_test_add_func("/http/problem-detail", test_problem_detail);
     g_test_add_func("/http/routes", test_routes);
     g_test_add_func("/http/bodies", test_bodies);
     g_test_add_func("/http/files", test_files);
