@@ -286,5 +286,8 @@ gboolean imp_cli_confirm(const ImpCli *cli, const char *question)
     fprintf(cli->env->err, "%s [y/N] ", question);
     fflush(cli->env->err);
     char line[16];
-    return fgets(line, sizeof line, cli->env->in) != NULL && (line[0] == 'y' || line[0] == 'Y');
+    gboolean answered = fgets(line, sizeof line, cli->env->in) != NULL;
+    if (!answered) /* nobody there: end the question's line */
+        fputc('\n', cli->env->err);
+    return answered && (line[0] == 'y' || line[0] == 'Y');
 }

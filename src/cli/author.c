@@ -155,7 +155,9 @@ gboolean imp_command_build(ImpCli *cli, GError **error)
     if (!imp_cli_require(cli, IMP_OPTION_OUTPUT, &path, error))
         return FALSE;
     g_autoptr(ImpObject) object = imp_recipe_object(cli, cli->arguments[0], NULL, NULL, error);
-    if (object == NULL || !imp_object_save(object, path, error))
+    g_autoptr(GBytes) file = object != NULL ? imp_object_encode(object, error) : NULL;
+    if (file == NULL ||
+        !imp_file_write(path, g_bytes_get_data(file, NULL), g_bytes_get_size(file), 0644, error))
         return FALSE;
     const ImpContent *content = object->content;
     guint64 size_bytes = 0;

@@ -2,6 +2,7 @@
 #include "cli/answer.h"
 #include "cli/commands.h"
 #include "cli/file.h"
+#include "cli/progress.h"
 #include "cli/remote.h"
 
 #define PAGE      1000
@@ -15,6 +16,7 @@ static gboolean read_all(ImpCli *cli, json_t *records, guint64 limit, GError **e
         return FALSE;
     const char *image = imp_cli_has(cli, IMP_OPTION_IMAGE) ? cli->values[IMP_OPTION_IMAGE] : "";
     g_autofree char *escaped = imp_http_escape(image);
+    gboolean all = imp_cli_has(cli, IMP_OPTION_ALL);
     gint64 cursor = 0;
     while (json_array_size(records) < limit) {
         guint page = (guint)MIN(limit - json_array_size(records), (guint64)PAGE);
@@ -27,8 +29,11 @@ static gboolean read_all(ImpCli *cli, json_t *records, guint64 limit, GError **e
         json_t *some = json_object_get(answer, "records");
         gsize n = json_array_size(some);
         cursor = imp_answer_number(answer, "cursor");
-        if (n > 0)
-            json_array_extend(records, some);
+        gsize i;
+        json_t *record;
+        json_array_foreach(some, i,
+                           record) if (all || !imp_progress_is_returned(json_object_get(record, "report")))
+            json_array_append(records, record);
         json_decref(answer);
         if (n == 0)
             break;

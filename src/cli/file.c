@@ -3,13 +3,14 @@
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <termios.h>
 
 GBytes *imp_file_read(const char *path, gsize max_bytes, GError **error)
 {
     FILE *file = fopen(path, "rbe");
     if (file == NULL) {
-        imp_error_set(error, errno == ENOENT ? IMP_E_NOT_FOUND : IMP_E_IO, "%s: %s", path, g_strerror(errno));
+        imp_error_set(error, imp_error_code_of_errno(errno), "%s: %s", path, g_strerror(errno));
         return NULL;
     }
     g_autoptr(GByteArray) bytes = g_byte_array_new();
@@ -21,7 +22,7 @@ GBytes *imp_file_read(const char *path, gsize max_bytes, GError **error)
     int number = errno;
     fclose(file);
     if (failed) {
-        imp_error_set(error, IMP_E_IO, "%s: %s", path, g_strerror(number));
+        imp_error_set(error, imp_error_code_of_errno(number), "%s: %s", path, g_strerror(number));
         return NULL;
     }
     if (n > 0) {
@@ -31,13 +32,29 @@ GBytes *imp_file_read(const char *path, gsize max_bytes, GError **error)
     return g_byte_array_free_to_bytes(g_steal_pointer(&bytes));
 }
 
+/* A device or a pipe is written into: a new file in its place would take it away from everybody. */
+static gboolean write_into(const char *path, const void *bytes, gsize n_bytes, GError **error)
+{
+    FILE *file = fopen(path, "we");
+    gboolean written = file != NULL && fwrite(bytes, 1, n_bytes, file) == n_bytes && fflush(file) == 0;
+    int number = errno;
+    if (file != NULL)
+        fclose(file);
+    if (!written)
+        imp_error_set(error, imp_error_code_of_errno(number), "%s: %s", path, g_strerror(number));
+    return written;
+}
+
 gboolean imp_file_write(const char *path, const void *bytes, gsize n_bytes, int mode, GError **error)
 {
+    struct stat info;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))
+        return write_into(path, bytes, n_bytes, error);
     g_autoptr(GError) failed = NULL;
     if (g_file_set_contents_full(path, bytes, (gssize)n_bytes,
                                  G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, mode, &failed))
         return TRUE;
-    imp_error_set(error, IMP_E_IO, "%s", failed->message);
+    imp_error_set(error, imp_error_code_of_file(failed), "%s", failed->message);
     return FALSE;
 }
 
@@ -59,7 +76,7 @@ gboolean imp_file_print_table(const ImpCli *cli, const ImpTable *table, GError *
     }
     FILE *file = fopen(path, "we");
     if (file == NULL) {
-        imp_error_set(error, IMP_E_IO, "%s: %s", path, g_strerror(errno));
+        imp_error_set(error, imp_error_code_of_errno(errno), "%s: %s", path, g_strerror(errno));
         return FALSE;
     }
     imp_table_print_csv(table, file);
@@ -101,7 +118,7 @@ char *imp_file_read_secret(FILE *in, const char *path, GError **error)
         return read_line(in, "standard input", error);
     FILE *file = fopen(path, "re");
     if (file == NULL) {
-        imp_error_set(error, errno == ENOENT ? IMP_E_NOT_FOUND : IMP_E_IO, "%s: %s", path, g_strerror(errno));
+        imp_error_set(error, imp_error_code_of_errno(errno), "%s: %s", path, g_strerror(errno));
         return NULL;
     }
     char *secret = read_line(file, path, error);

@@ -4,9 +4,11 @@
 
 #include "cli/cli.h"
 #include "http/client/client.h"
+#include "image/secret.h"
 
 int main(int argc, char **argv)
 {
+    imp_secret_protect_process();
     imp_http_client_init();
     g_autofree char *data_dir = g_build_filename(g_get_user_data_dir(), "imprint", NULL);
     g_autofree char *config_dir = g_build_filename(g_get_user_config_dir(), "imprint", NULL);

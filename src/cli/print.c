@@ -1,9 +1,11 @@
 #include "cli/print.h"
 
 #include <string.h>
+#include <sys/ioctl.h>
 
 #define HEADLINE_COLUMNS 100 /* where the code of an error ends */
 #define BAR_WIDTH_MAX    64
+#define ROWS_DEFAULT     24 /* of a terminal that does not say */
 
 void imp_print_coloured(FILE *out, gboolean coloured, ImpColour colour, const char *text)
 {
@@ -68,9 +70,12 @@ void imp_print_error(FILE *out, gboolean coloured, const char *headline, const G
 {
     const ImpErrorEntry *entry = imp_error_entry(imp_error_code(error));
     g_autofree char *code = g_strdup_printf("E%04d %s", imp_error_code(error), entry->name);
-    gsize used = (gsize)g_utf8_strlen(headline, -1) + strlen(code);
+    gsize used = (gsize)g_utf8_strlen(headline, -1) + strlen(code), width = HEADLINE_COLUMNS;
+    guint columns = imp_print_columns(out, NULL);
+    if (columns > 0)
+        width = MIN(width, columns);
     imp_print_coloured(out, coloured, IMP_COLOUR_BAD, headline);
-    fprintf(out, "%*s", used + 2 < HEADLINE_COLUMNS ? (int)(HEADLINE_COLUMNS - used) : 2, "");
+    fprintf(out, "%*s", used + 2 < width ? (int)(width - used) : 2, "");
     imp_print_coloured(out, coloured, IMP_COLOUR_NOTE, code);
     fputc('\n', out);
     print_indented(out, error->message);
@@ -257,6 +262,16 @@ void imp_print_bar(char *text, gsize text_size, guint64 done, guint64 total, gui
     memcpy(text + 1 + width, "]", 2);
 }
 
+guint imp_print_columns(FILE *out, guint *out_rows)
+{
+    struct winsize size = {0};
+    int fd = fileno(out);
+    gboolean known = fd >= 0 && ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    if (out_rows != NULL)
+        *out_rows = known && size.ws_row > 0 ? size.ws_row : ROWS_DEFAULT;
+    return known ? size.ws_col : 0;
+}
+
 void imp_live_init(ImpLive *live, FILE *out, gboolean terminal)
 {
     *live = (ImpLive){.out = out, .terminal = terminal};
@@ -266,7 +281,8 @@ void imp_live_clear(ImpLive *live)
 {
     /* ECMA-48: CUU (cursor up), ED (erase to the end of the screen) */
     if (live->n_drawn > 0)
-        fprintf(live->out, "\033[%uA\033[J", live->n_drawn);
+        /* the carriage return because the terminal echoes what is typed, a ^C for one, where the cursor stands */
+        fprintf(live->out, "\r\033[%uA\033[J", live->n_drawn);
     live->n_drawn = 0;
 }
 
@@ -275,8 +291,17 @@ void imp_live_draw(ImpLive *live, const char *const *lines, guint n_lines)
     if (!live->terminal)
         return;
     imp_live_clear(live);
-    for (guint i = 0; i < n_lines; i++)
-        fprintf(live->out, "%s\n", lines[i]);
-    live->n_drawn = n_lines;
+    /* A line that wraps, or lines that scroll, could not be taken back. */
+    guint rows, columns = imp_print_columns(live->out, &rows);
+    guint shown = n_lines < rows ? n_lines : rows - 2;
+    for (guint i = 0; i < shown; i++) {
+        const char *end = columns == 0 || g_utf8_strlen(lines[i], -1) < (glong)columns
+                              ? lines[i] + strlen(lines[i])
+                              : g_utf8_offset_to_pointer(lines[i], columns - 1);
+        fprintf(live->out, "%.*s\n", (int)(end - lines[i]), lines[i]);
+    }
+    if (shown < n_lines)
+        fprintf(live->out, "and %u more\n", n_lines - shown);
+    live->n_drawn = shown + (shown < n_lines);
     fflush(live->out);
 }

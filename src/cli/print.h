@@ -69,6 +69,9 @@ void imp_table_done(ImpTable *table);
 /* "[#####.....]"; total 0 gives an empty bar. At most 64 wide. */
 void imp_print_bar(char *text, gsize text_size, guint64 done, guint64 total, guint width);
 
+/* How wide the terminal behind out is, 0 if it is none or does not say; *out_rows (may be NULL): how high. */
+guint imp_print_columns(FILE *out, guint *out_rows);
+
 /* Live lines at the bottom of a terminal: drawn again in place. Where out is no terminal, nothing is drawn; what is
  *X. */
 typedef struct {

@@ -1,12 +1,14 @@
 #include "cli/progress.h"
 
 #include "cli/answer.h"
+#include "http/problem.h"
 
 #include <string.h>
 
-#define DRAW_US_MIN  50000 /* a terminal is not drawn more often */
-#define BAR_COLUMNS  30
-#define PHASES_COUNT (IMP_PHASE_RESET + 1)
+#define DRAW_US_MIN     50000 /* a terminal is not drawn more often */
+#define BAR_COLUMNS     30
+#define BAR_COLUMNS_MIN 5
+#define PHASES_COUNT    (IMP_PHASE_RESET + 1)
 
 const char *imp_progress_state_name(ImpLaunchState state)
 {
@@ -23,29 +25,6 @@ const char *imp_progress_state_name(ImpLaunchState state)
         return "refused";
     }
     g_assert_not_reached();
-}
-
-static json_t *error_body(const GError *error)
-{
-    const ImpErrorEntry *entry = imp_error_entry(imp_error_code(error));
-    g_autofree char *text = g_utf8_make_valid(error->message, -1);
-    json_t *body = json_pack("{s:i, s:s, s:s, s:s}", "code", imp_error_code(error), "name", entry->name,
-                             "disposition", imp_disposition_name(entry->disposition), "text", text);
-    const ImpErrorDetail *detail = imp_error_detail(error);
-    if (detail == NULL)
-        return body;
-    json_t *object = json_object();
-    if (detail->step[0] != '\0')
-        json_object_set_new(object, "step", json_string(detail->step));
-    if (detail->has_address) {
-        g_autofree char *expected = imp_hex_encode(detail->expected, detail->expected_bytes);
-        g_autofree char *found = imp_hex_encode(detail->found, detail->found_bytes);
-        json_object_set_new(object, "address", json_integer((json_int_t)detail->address));
-        json_object_set_new(object, "expected", json_string(expected));
-        json_object_set_new(object, "found", json_string(found));
-    }
-    json_object_set_new(body, "detail", object);
-    return body;
 }
 
 static json_t *counts_json(const ImpAnswer *answer)
@@ -110,7 +89,7 @@ json_t *imp_progress_launch_json(const ImpLaunchView *view, const char *port)
     if (view->report != NULL && (view->state == IMP_LAUNCH_PASSED || view->state == IMP_LAUNCH_FAILED))
         json_object_set_new(object, "result", json_string(imp_result_name(view->report->result)));
     if (view->error != NULL)
-        json_object_set_new(object, "error", error_body(view->error));
+        json_object_set_new(object, "error", imp_http_problem_body(view->error));
     if (view->answer != NULL)
         json_object_set_new(object, "counts", counts_json(view->answer));
     return object;
@@ -122,25 +101,11 @@ GError *imp_progress_error(const json_t *body)
         return NULL;
     GError *error = NULL;
     int code = (int)imp_answer_number(body, "code");
-    const char *text = imp_answer_text(body, "text");
-    if (imp_error_entry(code) == NULL) {
+    if (imp_error_entry(code) == NULL)
         imp_error_set(&error, IMP_E_UNSUPPORTED, "E%d %s, a code of a newer version: %s", code,
-                      imp_answer_text(body, "name"), text);
-        return error;
-    }
-    const json_t *detail = json_object_get(body, "detail");
-    guint8 expected[IMP_ERROR_BYTES_MAX], found[IMP_ERROR_BYTES_MAX];
-    gssize n_expected = imp_hex_decode(imp_answer_text(detail, "expected"), expected, sizeof expected);
-    gssize n_found = imp_hex_decode(imp_answer_text(detail, "found"), found, sizeof found);
-    gboolean bytes = n_expected > 0 && n_expected == n_found;
-    if (json_object_get(detail, "address") != NULL)
-        imp_error_set_at(&error, (ImpErrorCode)code, (guint64)imp_answer_number(detail, "address"),
-                         bytes ? expected : NULL, bytes ? found : NULL, bytes ? (gsize)n_found : 0, "%s",
-                         text);
+                      imp_answer_text(body, "name"), imp_answer_text(body, "text"));
     else
-        imp_error_set(&error, (ImpErrorCode)code, "%s", text);
-    if (imp_answer_text(detail, "step")[0] != '\0')
-        imp_error_set_step(&error, imp_answer_text(detail, "step"));
+        imp_http_problem_read(body, &error);
     return error;
 }
 
@@ -158,6 +123,11 @@ char *imp_progress_counts(const json_t *counts)
         g_string_append_printf(text, ", %" G_GINT64_FORMAT " unknown", imp_answer_number(counts, "unknown"));
     g_string_append_printf(text, ", %" G_GINT64_FORMAT " in work", imp_answer_number(counts, "open"));
     return g_string_free(text, FALSE);
+}
+
+gboolean imp_progress_is_returned(const json_t *record)
+{
+    return strcmp(imp_answer_text(record, "result"), imp_result_name(IMP_RESULT_RETURNED)) == 0;
 }
 
 static gboolean ended(const json_t *launch)
@@ -184,8 +154,9 @@ void imp_progress_done(ImpProgress *progress)
     g_clear_pointer(&progress->phases_said, g_hash_table_unref);
 }
 
-/* "port 3  program [#####.....]  61 %  148.0 kB of 243.8 kB" */
-static char *live_line(const ImpProgress *progress, const json_t *launch)
+/* "port 3  program [#####.....]  61 %  148.0 kB of 243.8 kB"; columns: of the terminal, 0 = unknown. A narrow one costs the
+ * sizes first, then a part of the bar. */
+static char *live_line(const ImpProgress *progress, const json_t *launch, guint columns)
 {
     GString *line = g_string_new("");
     if (progress->ports)
@@ -193,14 +164,20 @@ static char *live_line(const ImpProgress *progress, const json_t *launch)
     const char *phase = imp_answer_text(launch, "phase");
     g_string_append_printf(line, "%-8s", phase[0] != '\0' ? phase : "asks");
     gint64 done = imp_answer_number(launch, "done_bytes"), total = imp_answer_number(launch, "total_bytes");
-    if (total > 0) {
-        char bar[BAR_COLUMNS + 3];
-        g_autofree char *done_text = imp_print_size((guint64)done);
-        g_autofree char *total_text = imp_print_size((guint64)total);
-        imp_print_bar(bar, sizeof bar, (guint64)done, (guint64)total, BAR_COLUMNS);
-        g_string_append_printf(line, "%s %3d %%  %s of %s", bar, (int)(done * 100 / total), done_text,
-                               total_text);
-    }
+    if (total <= 0)
+        return g_string_free(line, FALSE);
+    g_autofree char *done_text = imp_print_size((guint64)done);
+    g_autofree char *total_text = imp_print_size((guint64)total);
+    g_autofree char *percent = g_strdup_printf(" %3d %%", (int)(done * 100 / total));
+    /* a mass erase is 0 or 1 of 1: no bytes to speak of */
+    g_autofree char *sizes = total > 1 ? g_strdup_printf("  %s of %s", done_text, total_text) : g_strdup("");
+    glong room = columns == 0 ? G_MAXINT : (glong)columns - 1 - g_utf8_strlen(line->str, -1);
+    room -= (glong)strlen("[]") + (glong)strlen(percent);
+    guint width = (guint)CLAMP(room, BAR_COLUMNS_MIN, BAR_COLUMNS);
+    char bar[BAR_COLUMNS + 3];
+    imp_print_bar(bar, sizeof bar, (guint64)done, (guint64)total, width);
+    gboolean fits = room - (glong)width >= (glong)strlen(sizes);
+    g_string_append_printf(line, "%s%s%s", bar, percent, fits ? sizes : "");
     return g_string_free(line, FALSE);
 }
 
@@ -210,10 +187,11 @@ static void draw(ImpProgress *progress)
     if (!progress->live.terminal || (progress->live.n_drawn > 0 && now_us - progress->drawn_us < DRAW_US_MIN))
         return;
     g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func(g_free);
+    guint columns = imp_print_columns(progress->live.out, NULL);
     for (guint i = 0; i < progress->launches->len; i++) {
         const json_t *launch = g_ptr_array_index(progress->launches, i);
         if (!ended(launch))
-            g_ptr_array_add(lines, live_line(progress, launch));
+            g_ptr_array_add(lines, live_line(progress, launch, columns));
     }
     imp_live_draw(&progress->live, (const char *const *)lines->pdata, lines->len);
     progress->drawn_us = now_us;

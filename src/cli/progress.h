@@ -43,6 +43,9 @@ void imp_progress_done(ImpProgress *progress);
 /* Writes one ended launch: PASSED with its numbers, or the error with its place. */
 void imp_progress_print_ended(FILE *out, gboolean coloured, gboolean port, const json_t *launch);
 
+/* TRUE if a record (of the log, or a report) is of a permit that was given back: no START took it, no chip was touched. */
+gboolean imp_progress_is_returned(const json_t *record);
+
 /* "passed", "failed", …: the state as api/station.yaml writes it */
 const char *imp_progress_state_name(ImpLaunchState state);
 

@@ -80,9 +80,10 @@ gboolean imp_command_station_status(ImpCli *cli, GError **error)
             imp_answer_true(cli->result, "stopping") ? ", stopping" : "");
     fprintf(out, "cloud   %s %s\n", cloud != NULL ? imp_answer_text(cloud, "state") : "none",
             imp_answer_text(cloud, "url"));
-    if (imp_answer_number(cloud, "reports_waiting") > 0)
-        fprintf(out, "        %" G_GINT64_FORMAT " reports wait for the cloud\n",
-                imp_answer_number(cloud, "reports_waiting"));
+    gint64 waiting = imp_answer_number(cloud, "reports_waiting");
+    if (waiting > 0)
+        fprintf(out, "        %" G_GINT64_FORMAT " report%s for the cloud\n", waiting,
+                waiting == 1 ? " waits" : "s wait");
     fputc('\n', out);
     print_ports(out, json_object_get(cli->result, "ports"));
     fputc('\n', out);
@@ -165,20 +166,51 @@ gboolean imp_command_station_delete(ImpCli *cli, GError **error)
     return TRUE;
 }
 
+/* The ID of the launch on the port of this name; words itself when there is no such port. Free with g_free. */
+static char *launch_on(ImpHttpClient *client, const char *words, GError **error)
+{
+    json_t *status = imp_remote_json(client, "GET", NULL, error, "/v1/status");
+    if (status == NULL)
+        return NULL;
+    char *id = NULL;
+    gboolean found = FALSE;
+    gsize i;
+    const json_t *port;
+    json_array_foreach(json_object_get(status, "ports"), i, port)
+    {
+        if (strcmp(imp_answer_text(port, "name"), words) != 0)
+            continue;
+        found = TRUE;
+        if (strcmp(imp_answer_text(port, "state"), "busy") == 0)
+            id = g_strdup(imp_answer_text(json_object_get(port, "launch"), "launch"));
+    }
+    json_decref(status);
+    if (found && id == NULL)
+        imp_error_set(error, IMP_E_STATE, "nothing runs on port %s", words);
+    return found ? id : g_strdup(words);
+}
+
 gboolean imp_command_station_cancel(ImpCli *cli, GError **error)
 {
-    g_autofree char *launch = imp_http_escape(cli->arguments[0]);
-    g_autofree char *path = g_strdup_printf("/v1/launches/%s/cancel", launch);
-    if (!fetch(cli, "POST", NULL, path, error))
+    g_autoptr(ImpHttpClient) client = imp_remote_station(cli, error);
+    g_autofree char *id = client != NULL ? launch_on(client, cli->arguments[0], error) : NULL;
+    if (id == NULL)
         return FALSE;
+    g_autofree char *escaped = imp_http_escape(id);
+    json_t *answer = imp_remote_json(client, "POST", NULL, error, "/v1/launches/%s/cancel", escaped);
+    if (answer == NULL)
+        return FALSE;
+    json_object_update(cli->result, answer);
+    json_decref(answer);
     if (!cli->json)
         fputs("told; it ends as soon as the target allows\n", cli->env->out);
     return TRUE;
 }
 
-/* Adds one page of the log to records; sets *after to the next page's cursor. Returns the number of records or -1. */
-static gssize log_page(ImpHttpClient *client, const char *image, gint64 *after, guint limit, json_t *records,
-                       GError **error)
+/* Adds one page of the log to records, without returned permits unless all are wanted; sets *after to the next page's cursor.
+ * Returns how many lines the page had, or -1. */
+static gssize log_page(ImpHttpClient *client, const char *image, gboolean all, gint64 *after, guint limit,
+                       json_t *records, GError **error)
 {
     g_autofree char *escaped = imp_http_escape(image);
     g_autofree char *path = g_strdup_printf("/v1/log?format=jsonl&after=%" G_GINT64_FORMAT "&limit=%u%s%s",
@@ -202,7 +234,9 @@ static gssize log_page(ImpHttpClient *client, const char *image, gint64 *after, 
             return -1;
         }
         *after = imp_answer_number(record, "cursor");
-        json_array_append_new(records, record);
+        if (all || !imp_progress_is_returned(record))
+            json_array_append(records, record);
+        json_decref(record);
         n++;
     }
     return n;
@@ -255,14 +289,14 @@ gboolean imp_command_station_log(ImpCli *cli, GError **error)
     json_t *records = json_array();
     json_object_set_new(cli->result, "records", records);
     const char *image = imp_cli_has(cli, IMP_OPTION_IMAGE) ? cli->values[IMP_OPTION_IMAGE] : "";
+    gboolean all = imp_cli_has(cli, IMP_OPTION_ALL);
     gint64 after = 0;
-    gssize n;
-    do {
+    for (gssize n = 1; n > 0 && json_array_size(records) < limit;) {
         guint page = (guint)MIN(limit - json_array_size(records), (guint64)LOG_PAGE);
-        n = page > 0 ? log_page(client, image, &after, page, records, error) : 0;
+        n = log_page(client, image, all, &after, page, records, error);
         if (n < 0)
             return FALSE;
-    } while (n == LOG_PAGE);
+    }
     ImpTable table;
     log_table(&table, records, imp_cli_has(cli, IMP_OPTION_CSV));
     gboolean done = imp_file_print_table(cli, &table, error);

@@ -9,6 +9,7 @@ const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
     [IMP_OPTION_HELP] = {"help", 'h', NULL, "say what the command does"},
     [IMP_OPTION_JSON] = {"json", 0, NULL, "print the result as one JSON object, and nothing else"},
     [IMP_OPTION_VERSION] = {"version", 0, NULL, "print the version"},
+    [IMP_OPTION_ALL] = {"all", 0, NULL, "also permits that came to nothing: no chip was touched"},
     [IMP_OPTION_AUTHOR_KEY] = {"author-key", 0, "FILE", "the author's key"},
     [IMP_OPTION_CA] = {"ca", 0, "FILE", "certificate of the cloud's CA (PEM)"},
     [IMP_OPTION_CODE_FILE] = {"code-file", 0, "FILE", "read the code from a file; - is standard input"},
@@ -128,10 +129,11 @@ const ImpCommandEntry imp_cli_commands[] = {
     {"station launch", "IMAGE", 1, 1, STATION | O(PORTS) | O(ORDER), imp_command_station_launch,
      "program the chips in the ports, and show how it goes on",
      "IMAGE is an image's ID or its name. Ends when every port has ended; the exit status is that of the "
-     "worst."},
-    {"station cancel", "LAUNCH", 1, 1, STATION, imp_command_station_cancel,
-     "end a launch as soon as the target allows", NULL},
-    {"station log", "", 0, 0, STATION | O(CSV) | O(LIMIT) | O(IMAGE), imp_command_station_log,
+     "worst.\n"
+     "Ctrl-C ends only the showing: the launches go on, and `imprint station cancel PORT` ends one."},
+    {"station cancel", "PORT", 1, 1, STATION, imp_command_station_cancel,
+     "end the launch on a port as soon as the target allows", "A launch's ID will do as well."},
+    {"station log", "", 0, 0, STATION | O(ALL) | O(CSV) | O(LIMIT) | O(IMAGE), imp_command_station_log,
      "show the records of launches", NULL},
     {"station keys", "", 0, 0, STATION, imp_command_station_keys,
      "show the station's sealing key and the image keys it was granted", NULL},
@@ -194,7 +196,7 @@ const ImpCommandEntry imp_cli_commands[] = {
      "take the next numbers out of the pool for ever, for a SAP",
      "Prints the range, which belongs into the release of the SAP (numbers: A to B) or to imprint seal "
      "--numbers."},
-    {"cloud log", "", 0, 0, CLOUD | O(CSV) | O(LIMIT) | O(IMAGE), imp_command_cloud_log,
+    {"cloud log", "", 0, 0, CLOUD | O(ALL) | O(CSV) | O(LIMIT) | O(IMAGE), imp_command_cloud_log,
      "show the records of all stations", NULL},
 };
 const gsize imp_cli_command_count = G_N_ELEMENTS(imp_cli_commands);

@@ -1,5 +1,7 @@
 #include "image/clear.h"
 
+#include "image/object.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -104,7 +106,10 @@ static gboolean check_length(const char *what, guint64 value, guint64 max, GErro
 static gboolean decode_fixed(const guint8 *fixed, ImpClear *clear, GError **error)
 {
     if (memcmp(fixed, IMP_IMAGE_MAGIC, 8) != 0) {
-        imp_error_set(error, IMP_E_IMAGE_MAGIC, "this is not an Imprint image: its first bytes are others");
+        gboolean object = memcmp(fixed, IMP_OBJECT_MAGIC, 8) == 0;
+        imp_error_set(error, IMP_E_IMAGE_MAGIC, "%s",
+                      object ? "this is an object, not an image: `imprint seal` makes an image of it"
+                             : "this is not an Imprint image: its first bytes are others");
         return FALSE;
     }
     guint version = (guint)get_le(fixed + 8, 2);
@@ -330,7 +335,7 @@ static gboolean read_in_pieces(const char *path, UpdateFn update, gpointer user,
             good = update(user, buffer, (gsize)got, error);
     }
     if (got < 0) {
-        imp_error_set(error, errno == ENOENT ? IMP_E_NOT_FOUND : IMP_E_IO, "%s: %s", path, g_strerror(errno));
+        imp_error_set(error, imp_error_code_of_errno(errno), "%s: %s", path, g_strerror(errno));
         good = FALSE;
     } else if (!good) {
         g_prefix_error(error, "%s: ", path);

@@ -170,7 +170,7 @@ gboolean imp_trust_save(const ImpKeyRing *authors, const char *path, GError **er
     if (g_file_set_contents_full(path, text, (gssize)strlen(text),
                                  G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0644, &inner))
         return TRUE;
-    imp_error_set(error, IMP_E_IO, "%s", inner->message);
+    imp_error_set(error, imp_error_code_of_file(inner), "%s", inner->message);
     return FALSE;
 }
 
@@ -180,8 +180,7 @@ ImpKeyRing *imp_trust_load(const char *path, GError **error)
     g_autofree char *text = NULL;
     gsize n_bytes;
     if (!g_file_get_contents(path, &text, &n_bytes, &inner)) {
-        gboolean missing = g_error_matches(inner, G_FILE_ERROR, G_FILE_ERROR_NOENT);
-        imp_error_set(error, missing ? IMP_E_NOT_FOUND : IMP_E_IO, "%s", inner->message);
+        imp_error_set(error, imp_error_code_of_file(inner), "%s", inner->message);
         return NULL;
     }
     ImpKeyRing *ring = imp_trust_decode(text, n_bytes, error);

@@ -165,7 +165,9 @@ static ImpKey *parse_pem(const char *pem, gsize n_pem, gboolean private, GError 
                              : PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL);
     BIO_free(bio);
     if (pkey == NULL) {
-        imp_openssl_error_set(error, IMP_E_KEY_FILE, "there is no PEM key that can be read");
+        /* what OpenSSL says of it ("DECODER routines::unsupported") helps nobody */
+        ERR_clear_error();
+        imp_error_set(error, IMP_E_KEY_FILE, "there is no PEM key that can be read");
         return NULL;
     }
     return imp_key_take_pkey(pkey, private, error);
@@ -189,7 +191,7 @@ static ImpSecret *read_file(const char *path, guint *out_mode, GError **error)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct stat info;
     if (fd < 0 || fstat(fd, &info) != 0) {
-        imp_error_set(error, errno == ENOENT ? IMP_E_NOT_FOUND : IMP_E_IO, "%s: %s", path, g_strerror(errno));
+        imp_error_set(error, imp_error_code_of_errno(errno), "%s: %s", path, g_strerror(errno));
         if (fd >= 0)
             close(fd);
         return NULL;
@@ -207,7 +209,8 @@ static ImpSecret *read_file(const char *path, guint *out_mode, GError **error)
     int reason = errno;
     close(fd);
     if (secret == NULL || got < 0) {
-        imp_error_set(error, IMP_E_IO, "%s: %s", path, secret == NULL ? "no memory" : g_strerror(reason));
+        imp_error_set(error, secret == NULL ? IMP_E_NO_MEMORY : imp_error_code_of_errno(reason), "%s: %s",
+                      path, secret == NULL ? "no memory" : g_strerror(reason));
         return NULL;
     }
     if (n_bytes == IMP_KEY_FILE_MAX) {
@@ -256,7 +259,9 @@ static gboolean save_new(const char *path, mode_t mode, const char *bytes, gsize
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0) {
-        imp_error_set(error, errno == EEXIST ? IMP_E_EXISTS : IMP_E_IO, "%s: %s", path, g_strerror(errno));
+        int reason = errno;
+        imp_error_set(error, reason == EEXIST ? IMP_E_EXISTS : imp_error_code_of_errno(reason), "%s: %s",
+                      path, g_strerror(reason));
         return FALSE;
     }
     gboolean good = fchmod(fd, mode) == 0 && write_all(fd, bytes, n_bytes) && fsync(fd) == 0;

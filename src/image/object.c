@@ -211,6 +211,8 @@ static gboolean bad_format(GError **error, const char *why)
 /* Fixed header, lengths and digest at the end. */
 static gboolean check_file(const guint8 *bytes, gsize n_bytes, gsize *out_json_bytes, GError **error)
 {
+    if (n_bytes >= 8 && memcmp(bytes, IMP_IMAGE_MAGIC, 8) == 0)
+        return bad_format(error, "this is an image that is sealed already, not an object");
     if (n_bytes < IMP_OBJECT_FIXED_BYTES + IMP_SHA256_BYTES || memcmp(bytes, IMP_OBJECT_MAGIC, 8) != 0)
         return bad_format(error, "this is no Imprint object");
     if (get_le(bytes + 8, 2) != IMP_OBJECT_VERSION || get_le(bytes + 10, 2) != 0)
@@ -322,21 +324,6 @@ ImpObject *imp_object_decode(GBytes *file, GError **error)
 }
 
 /* --- files ---------------------------------------------------------------------------------------------------------- */
-
-gboolean imp_object_save(const ImpObject *object, const char *path, GError **error)
-{
-    g_autoptr(GBytes) file = imp_object_encode(object, error);
-    if (file == NULL)
-        return FALSE;
-    g_autoptr(GError) inner = NULL;
-    gsize n_bytes;
-    const char *bytes = g_bytes_get_data(file, &n_bytes);
-    if (g_file_set_contents_full(path, bytes, (gssize)n_bytes,
-                                 G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0644, &inner))
-        return TRUE;
-    imp_error_set(error, IMP_E_IO, "%s", inner->message);
-    return FALSE;
-}
 
 ImpObject *imp_object_load(const char *path, GError **error)
 {

@@ -47,8 +47,7 @@ GBytes *imp_object_encode(const ImpObject *object, GError **error) G_GNUC_WARN_U
 /* Errors: E3029 to E3032, E1004. */
 ImpObject *imp_object_decode(GBytes *file, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The same with a file (E1002, E1009). save replaces it. */
-gboolean imp_object_save(const ImpObject *object, const char *path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* The same with a file (E1002, E1009, E1013). */
 ImpObject *imp_object_load(const char *path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* The content digest: SHA-256 over canonical JSON of device, algorithms, connection, merged memory map, values, places,

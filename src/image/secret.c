@@ -46,7 +46,9 @@ void imp_secret_protect_process(void)
 {
     struct rlimit none = {0, 0};
     (void)setrlimit(RLIMIT_CORE, &none);
+#ifndef __SANITIZE_ADDRESS__ /* the leak check attaches to its own process, which this forbids to all but root */
     (void)prctl(PR_SET_DUMPABLE, 0);
+#endif
     struct rlimit lock;
     /* With a finite limit, locking all would make later allocations fail; then only the secrets' own pages are locked. */
     if (getrlimit(RLIMIT_MEMLOCK, &lock) == 0 && lock.rlim_cur == RLIM_INFINITY)

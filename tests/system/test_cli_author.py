@@ -2,6 +2,7 @@
 """The authors' commands on files: keys, build, seal, inspect, verify, grant."""
 import json
 import os
+import stat
 import subprocess
 
 import imptest
@@ -110,6 +111,33 @@ class Author(imptest.TestCase):
         # with a key that is not the image's own, only the shape can be seen
         self.assertEqual(self.json("verify", "x.imp", "--author-key", "alice.pub", "--image-key", "other.key")["verified"],
                          "shape")
+
+    def test_the_wrong_file(self):
+        self.sap()
+        self.assertIn("imprint seal", self.imprint("verify", "x.impo", status=3))
+        self.assertIn("sealed already", self.imprint("seal", "x.imp", "--kind", "sap", "--author-key", "alice.key", "-o", "y.imp",
+                                                     status=3))
+        self.write("empty", b"")
+        said = self.imprint("key", "show", "empty", status=2)
+        self.assertIn("no PEM key", said)
+        self.assertNotIn("routines", said)
+        os.mkdir(self.path("folder"))
+        rows = [(["inspect", "folder"], "E1013"), (["inspect", "x.imp/y"], "E1009"), (["build", "folder", "-o", "y"], "E1013"),
+                (["build", "recipe.yaml", "-o", "none/y"], "E1009"), (["build", "recipe.yaml", "-o", "folder"], "E1013"),
+                (["key", "new", "author", "bob", "--dir", "none"], "E1009"),
+                (["seal", "folder", "--kind", "sap", "--author-key", "alice.key", "-o", "y"], "E1013")]
+        for args, code in rows:
+            self.assertIn(code, self.imprint(*args, status=2), args)
+        self.assertFalse(os.path.exists(self.path("y")))
+
+    def test_a_pipe_is_written_into(self):
+        os.mkfifo(self.path("pipe"))
+        reader = subprocess.Popen(["cat", self.path("pipe")], stdout=subprocess.PIPE)
+        self.addCleanup(reader.kill)
+        self.imprint("build", "recipe.yaml", "-o", "pipe")
+        self.imprint("build", "recipe.yaml", "-o", "x.impo")
+        self.assertEqual(reader.communicate(timeout=60)[0], self.read("x.impo"))
+        self.assertTrue(stat.S_ISFIFO(os.stat(self.path("pipe")).st_mode))
 
     def test_job_needs_its_cloud(self):
         self.keys()

@@ -131,13 +131,15 @@ class Station(imptest.TestCase):
             f.write(b"hello" * 100)
         rows = [(["load", "bad.imp"], 3, "E3001"), (["load", "none.imp"], 2, "none.imp"),
                 (["launch", "Nothing"], 2, "Nothing"), (["delete", "Nothing"], 2, "Nothing"),
-                (["cancel", "0" * 32], 2, "E1009"), (["keys", "remove", "x"], 2, "64"),
+                (["cancel", "0" * 32], 2, "E1009"),
+                (["cancel", "1"], 3, "nothing runs on port 1"), (["keys", "remove", "x"], 2, "64"),
                 (["keys", "add", "bad.imp"], 3, "E3"), (["enrol", "not-a-code"], 2, "E")]
         for args, status, says in rows:
             self.assertIn(says, self.station(*args, status=status), args)
         self.station_process.stop()
         said = self.station("status", status=4)
         self.assertIn("control.sock", said)
+        self.assertNotIn("localhost", said)
 
 
 if __name__ == "__main__":

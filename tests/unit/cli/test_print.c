@@ -2,8 +2,10 @@
 #include "cli/print.h"
 #include "cli/progress.h"
 
+#include <pty.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct {
     FILE *file;
@@ -45,6 +47,32 @@ static void test_error(void)
     g_assert_true(g_str_has_prefix(lines[4], "  do       "));
     g_assert_null(strchr(text, '\033'));
     free(text);
+}
+
+/* A terminal of 40 columns and 4 rows: no live line wraps or scrolls, and a key's echo does not shift what is taken back. */
+static void test_live_fits(void)
+{
+    int master, slave;
+    struct winsize size = {.ws_row = 4, .ws_col = 40};
+    g_assert_cmpint(openpty(&master, &slave, NULL, NULL, &size), ==, 0);
+    FILE *out = fdopen(slave, "w");
+    ImpProgress progress;
+    imp_progress_init(&progress, out, TRUE, FALSE, TRUE, imp_clock_system());
+    const char *const lines[] = {"port 1    program [##########....................]  33 %", "port 2",
+                                 "port 3", "port 4", "port 5"};
+    imp_live_draw(&progress.live, lines, G_N_ELEMENTS(lines));
+    imp_live_clear(&progress.live);
+    fflush(out);
+    char text[1000];
+    gssize n = read(master, text, sizeof text - 1);
+    g_assert_cmpint(n, >, 0);
+    text[n] = '\0';
+    g_assert_nonnull(strstr(text, "port 1    program [##########..........\r\n"));
+    g_assert_nonnull(strstr(text, "port 2\r\nand 3 more\r\n\r\033[3A\033[J"));
+    g_assert_null(strstr(text, "port 3"));
+    imp_progress_done(&progress);
+    fclose(out);
+    close(master);
 }
 
 /* An error crosses JSON as the station sends it and comes back the same. */
@@ -215,6 +243,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/cli/print/error", test_error);
+    g_test_add_func("/cli/print/live-fits", test_live_fits);
     g_test_add_func("/cli/print/error-round-trip", test_error_round_trip);
     g_test_add_func("/cli/print/bit-hint", test_bit_hint);
     g_test_add_func("/cli/print/table", test_table);
