@@ -29,7 +29,8 @@ gboolean imp_cloud_config_load(const char *path, ImpCloudConfig *out_config, GEr
     imp_yaml_map_end(&m);
     if (!imp_yaml_end(yaml, error))
         return FALSE;
-    g_autofree char *base = g_path_get_dirname(path);
+    g_autofree char *full = g_canonicalize_filename(path, NULL);
+    g_autofree char *base = g_path_get_dirname(full);
     *out_config = (ImpCloudConfig){
         .folder = g_canonicalize_filename(folder, base), .listen = g_strdup(listen), .url = g_strdup(url)};
     return TRUE;

@@ -548,6 +548,9 @@ class Program(CloudTest):
             self.assertIn(reason, said)
         self.assertIn("cloud.db", self.run_cloud("run", "--config", self.cloud.config(), status=1))
         self.assertIn("cloud.db", self.run_cloud("check", "--config", self.cloud.config(), status=1))
+        # a path from the current folder finds the same data folder
+        self.assertIn(self.cloud.folder + "/cloud.db",
+                      self.run_cloud("run", "--config", os.path.relpath(self.cloud.config()), status=1))
         self.assertIn("E1008", self.run_cloud("init", "--data", self.cloud.folder, "--account", "A", "--owner", "a@b",
                                               "--password-file", os.path.join(self.dir, "password"), "--url",
                                               "https://127.0.0.1:0", status=1))
