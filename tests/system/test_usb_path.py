@@ -134,7 +134,7 @@ class Paths(imptest.TestCase):
             status, out = self.flash(board, "usb", image, spec=spec)
             self.assertEqual(status, 1, out)
             self.assertIn("E2001 ", out)
-            self.assertIn("there is none", out)
+            self.assertIn("there is no HID probe on USB", out)
         addr = board.dap
         board.stop()
         status, out = self.flash(board, "tcp", image, spec=f"tcp:{addr}")
