@@ -105,9 +105,8 @@ static json_t *device_json(const ImpDevice *device)
         set_address(object, "uid_address", device->uid_address);
         json_object_set_new(object, "uid_bytes", json_integer(device->uid_bytes));
     }
-    const ImpDeviceCheck *lock = imp_device_lock(device);
-    if (lock != NULL)
-        json_object_set_new(object, "lock", check_json(lock));
+    if (device->open != NULL)
+        json_object_set_new(object, "open", check_json(device->open));
     return object;
 }
 
@@ -197,9 +196,8 @@ gboolean imp_command_device_show(ImpCli *cli, GError **error)
     if (device->uid_bytes > 0)
         fprintf(out, "uid       0x%08" G_GINT64_MODIFIER "X  %u bytes\n", device->uid_address,
                 device->uid_bytes);
-    const ImpDeviceCheck *lock = imp_device_lock(device);
-    if (lock != NULL)
-        fprintf(out, "locked    if %s (0x%08" G_GINT64_MODIFIER "X, bits 0x%08X: 0x%08X)\n", lock->what,
-                lock->address, lock->mask, lock->value);
+    if (device->open != NULL)
+        fprintf(out, "open      if %s (0x%08" G_GINT64_MODIFIER "X, bits 0x%08X: 0x%08X)\n",
+                device->open->what, device->open->address, device->open->mask, device->open->value);
     return TRUE;
 }

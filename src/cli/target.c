@@ -64,13 +64,13 @@ typedef enum { LOCK_UNKNOWN = 2, LOCK_OPEN, LOCK_LOCKED } Lock;
 
 static gboolean read_lock(ImpTarget *target, const ImpDevice *device, Lock *out_lock, GError **error)
 {
-    const ImpDeviceCheck *lock = imp_device_lock(device);
+    const ImpDeviceCheck *open = device->open;
     guint8 bytes[4];
     GError *why = NULL;
     *out_lock = LOCK_UNKNOWN;
-    if (lock == NULL)
+    if (open == NULL)
         return TRUE;
-    if (!imp_target_read(target, lock->address, bytes, sizeof bytes, &why)) {
+    if (!imp_target_read(target, open->address, bytes, sizeof bytes, &why)) {
         if (!is_of_chip(why)) {
             g_propagate_error(error, why);
             return FALSE;
@@ -80,7 +80,7 @@ static gboolean read_lock(ImpTarget *target, const ImpDevice *device, Lock *out_
     }
     guint32 word =
         (guint32)bytes[0] | (guint32)bytes[1] << 8 | (guint32)bytes[2] << 16 | (guint32)bytes[3] << 24;
-    *out_lock = (word & lock->mask) == lock->value ? LOCK_LOCKED : LOCK_OPEN;
+    *out_lock = (word & open->mask) == open->value ? LOCK_OPEN : LOCK_LOCKED;
     return TRUE;
 }
 

@@ -22,7 +22,21 @@ void imp_device_free(ImpDevice *device)
     for (gsize i = 0; i < device->n_algorithms; i++)
         imp_algorithm_free(device->algorithms[i]);
     g_free(device->algorithms);
+    if (device->open != NULL)
+        g_free(device->open->what);
+    g_free(device->open);
+    g_free(device->locks);
+    g_free(device->unlock_writes);
+    g_free(device->launch_writes);
     g_free(device);
+}
+
+const ImpDeviceLock *imp_device_lock_of(const ImpDevice *device, guint level)
+{
+    for (gsize i = 0; i < device->n_locks; i++)
+        if (device->locks[i].level == level)
+            return &device->locks[i];
+    return NULL;
 }
 
 const ImpAlgorithm *imp_device_algorithm_at(const ImpDevice *device, guint64 address, guint64 size_bytes)

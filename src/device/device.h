@@ -14,6 +14,11 @@
 #define IMP_ALGORITHM_TIMEOUT_MS_MAX (10 * 60 * 1000) /* program_ms_max, erase_ms_max */
 #define IMP_DEVICE_ALGORITHMS_MAX    16
 #define IMP_DEVICE_CHECKS_MAX        8
+#define IMP_DEVICE_LOCKS_MAX         4
+#define IMP_DEVICE_LOCK_BYTES_MAX    16
+#define IMP_DEVICE_WRITES_MAX        8
+#define IMP_DEVICE_WAIT_MS_MAX       60000
+#define IMP_DEVICE_AP_MAX            255 /* ADIv5: SELECT.APSEL */
 #define IMP_ENTRY_NONE               G_MAXUINT32 /* an optional function that the algorithm does not have */
 
 /* How to connect. */
@@ -54,6 +59,34 @@ typedef struct {
     char *what; /* "CPUID is a Cortex-M0", said when it does not match */
 } ImpDeviceCheck;
 
+/* How a chip whose memory is protected is opened again. Each way erases everything in it, and is over after a reset. */
+typedef enum {
+    IMP_UNLOCK_BY_NONE = 0,
+    IMP_UNLOCK_BY_WRITES =
+        2, /* unlock_writes: the debugger may still reach the flash controller, but no RAM (nRF51) */
+    IMP_UNLOCK_BY_ALGORITHM, /* EraseChip of unlock_algorithm, which runs in RAM that can be reached (STM32) */
+    IMP_UNLOCK_BY_CTRL_AP, /* ERASEALL of Nordic's CTRL-AP at ctrl_ap_index: nothing else answers (nRF52) */
+} ImpUnlockBy;
+
+/* A word that the debugger writes; then, with wait_ms > 0, it reads wait_address until (word & wait_mask) == wait_value, for at
+ * most wait_ms. */
+typedef struct {
+    guint64 address;
+    guint32 value;
+    guint32 wait_ms;
+    guint64 wait_address;
+    guint32 wait_mask, wait_value;
+} ImpDeviceWrite;
+
+/* One level of read protection: the bytes are programmed, not erased before, by the algorithm whose memory holds them. 1 can be
+ * opened again, 2 never. */
+typedef struct {
+    guint level;
+    guint64 address;
+    guint8 bytes[IMP_DEVICE_LOCK_BYTES_MAX];
+    guint n_bytes;
+} ImpDeviceLock;
+
 typedef struct {
     char *name; /* "nRF51822_xxAA" */
     char *core; /* "cortex-m0" */
@@ -67,11 +100,27 @@ typedef struct {
     gsize n_checks;
     ImpAlgorithm **algorithms; /* non-overlapping ranges, sorted by start */
     gsize n_algorithms;
-    int erase_all_algorithm; /* index of the algorithm whose EraseChip erases every range (mass erase); -1 = none */
+    int erase_all_algorithm; /* index of the algorithm whose EraseChip is the mass erase: every range but option bytes; -1 = none */
+    /* Read protection, as far as it is known. A lock is in force after launch_writes or a power cycle. */
+    ImpDeviceCheck
+        *open; /* the word that says that memory is not protected, read where it can be; NULL = not known */
+    ImpDeviceLock *locks; /* by rising level */
+    gsize n_locks;
+    ImpUnlockBy unlock;
+    int unlock_algorithm; /* index of the option bytes' algorithm; -1 = none */
+    guint ctrl_ap_index;
+    ImpDeviceWrite *unlock_writes;
+    gsize n_unlock_writes;
+    /* What brings option bytes into force. The last of them resets the chip, so nobody answers it. None: any reset does. */
+    ImpDeviceWrite *launch_writes;
+    gsize n_launch_writes;
 } ImpDevice;
 
 void imp_algorithm_free(ImpAlgorithm *algorithm);
 void imp_device_free(ImpDevice *device);
+
+/* The lock of that level; NULL if the device has none. Borrowed. */
+const ImpDeviceLock *imp_device_lock_of(const ImpDevice *device, guint level);
 
 /* The algorithm whose range holds all of address..address+size_bytes-1; NULL if none does. Borrowed. */
 const ImpAlgorithm *imp_device_algorithm_at(const ImpDevice *device, guint64 address, guint64 size_bytes);

@@ -1,5 +1,7 @@
 #include "device/device_json.h"
 
+#include "base/id.h"
+
 static void put_uint(json_t *object, const char *name, guint64 value)
 {
     g_assert(value <= G_MAXINT64);
@@ -42,6 +44,77 @@ static json_t *encode_algorithm(const ImpAlgorithm *algorithm, gsize blob)
     return object;
 }
 
+static json_t *encode_check(const ImpDeviceCheck *check)
+{
+    json_t *object = json_object();
+    put_uint(object, "address", check->address);
+    put_uint(object, "mask", check->mask);
+    put_uint(object, "value", check->value);
+    json_object_set_new(object, "what", json_string(check->what));
+    return object;
+}
+
+static json_t *encode_writes(const ImpDeviceWrite *writes, gsize n_writes)
+{
+    json_t *list = json_array();
+    for (gsize i = 0; i < n_writes; i++) {
+        json_t *object = json_object();
+        put_uint(object, "address", writes[i].address);
+        put_uint(object, "value", writes[i].value);
+        if (writes[i].wait_ms > 0) {
+            json_t *wait = json_object();
+            put_uint(wait, "address", writes[i].wait_address);
+            put_uint(wait, "mask", writes[i].wait_mask);
+            put_uint(wait, "value", writes[i].wait_value);
+            put_uint(wait, "ms", writes[i].wait_ms);
+            json_object_set_new(object, "wait", wait);
+        }
+        json_array_append_new(list, object);
+    }
+    return list;
+}
+
+static const char *const unlock_words[] = {"writes", "algorithm",
+                                           "ctrl-ap"}; /* from IMP_UNLOCK_BY_WRITES on */
+
+static json_t *encode_unlock(const ImpDevice *device)
+{
+    json_t *object = json_object();
+    json_object_set_new(object, "by", json_string(unlock_words[device->unlock - IMP_UNLOCK_BY_WRITES]));
+    if (device->unlock == IMP_UNLOCK_BY_WRITES)
+        json_object_set_new(object, "writes", encode_writes(device->unlock_writes, device->n_unlock_writes));
+    else if (device->unlock == IMP_UNLOCK_BY_ALGORITHM)
+        put_uint(object, "algorithm", (guint64)device->unlock_algorithm);
+    else
+        put_uint(object, "ap", device->ctrl_ap_index);
+    return object;
+}
+
+/* Members that a device without read protection does not have at all. */
+static void encode_protection(const ImpDevice *device, json_t *object)
+{
+    if (device->open != NULL)
+        json_object_set_new(object, "open", encode_check(device->open));
+    json_t *locks = json_array();
+    for (gsize i = 0; i < device->n_locks; i++) {
+        const ImpDeviceLock *lock = &device->locks[i];
+        json_t *item = json_object();
+        g_autofree char *hex = imp_hex_encode(lock->bytes, lock->n_bytes);
+        put_uint(item, "level", lock->level);
+        put_uint(item, "address", lock->address);
+        put_uint(item, "n_bytes", lock->n_bytes);
+        json_object_set_new(item, "bytes", json_string(hex));
+        json_array_append_new(locks, item);
+    }
+    if (device->n_locks > 0)
+        json_object_set(object, "locks", locks);
+    json_decref(locks);
+    if (device->unlock != IMP_UNLOCK_BY_NONE)
+        json_object_set_new(object, "unlock", encode_unlock(device));
+    if (device->n_launch_writes > 0)
+        json_object_set_new(object, "launch", encode_writes(device->launch_writes, device->n_launch_writes));
+}
+
 json_t *imp_device_encode(const ImpDevice *device, GPtrArray **out_blobs)
 {
     json_t *object = json_object();
@@ -54,14 +127,8 @@ json_t *imp_device_encode(const ImpDevice *device, GPtrArray **out_blobs)
     put_uint(object, "uid_address", device->uid_address);
     put_uint(object, "uid_bytes", device->uid_bytes);
     json_t *checks = json_array();
-    for (gsize i = 0; i < device->n_checks; i++) {
-        json_t *check = json_object();
-        put_uint(check, "address", device->checks[i].address);
-        put_uint(check, "mask", device->checks[i].mask);
-        put_uint(check, "value", device->checks[i].value);
-        json_object_set_new(check, "what", json_string(device->checks[i].what));
-        json_array_append_new(checks, check);
-    }
+    for (gsize i = 0; i < device->n_checks; i++)
+        json_array_append_new(checks, encode_check(&device->checks[i]));
     json_object_set_new(object, "checks", checks);
     json_t *algorithms = json_array();
     for (gsize i = 0; i < device->n_algorithms; i++)
@@ -69,6 +136,7 @@ json_t *imp_device_encode(const ImpDevice *device, GPtrArray **out_blobs)
     json_object_set_new(object, "algorithms", algorithms);
     if (device->erase_all_algorithm >= 0)
         put_uint(object, "erase_all_algorithm", (guint64)device->erase_all_algorithm);
+    encode_protection(device, object);
     if (out_blobs != NULL) {
         *out_blobs = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
         for (gsize i = 0; i < device->n_algorithms; i++)
@@ -193,28 +261,144 @@ static void read_algorithms(ImpJson *r, ImpDevice *device, Decoder *decoder)
     }
 }
 
+static void read_check(ImpJson *r, ImpDeviceCheck *check)
+{
+    check->address = imp_json_u64(r, "address", 0, IMP_DEVICE_SPACE_END - 4);
+    check->mask = (guint32)imp_json_u64(r, "mask", 0, G_MAXUINT32);
+    check->value = (guint32)imp_json_u64(r, "value", 0, G_MAXUINT32);
+    if (check->address % 4 != 0 || (check->value & ~check->mask) != 0)
+        imp_json_fault(r, "the address is odd, or the value has bits outside the mask");
+    check->what = g_strdup(imp_json_string(r, "what", 1, IMP_DEVICE_TEXT_MAX));
+}
+
 static void read_checks(ImpJson *r, ImpDevice *device, const Decoder *decoder)
 {
     const json_t *list = imp_json_array(r, "checks", 0, IMP_DEVICE_CHECKS_MAX);
     gsize n = list ? json_array_size(list) : 0;
     device->checks = g_new0(ImpDeviceCheck, n);
     for (gsize i = 0; i < n; i++) {
-        ImpDeviceCheck *check = &device->checks[i];
         GError *error = NULL;
         ImpJson c;
         imp_json_begin(&c, json_array_get(list, i), "check", decoder->wrong, decoder->unknown);
-        check->address = imp_json_u64(&c, "address", 0, IMP_DEVICE_SPACE_END - 4);
-        check->mask = (guint32)imp_json_u64(&c, "mask", 0, G_MAXUINT32);
-        check->value = (guint32)imp_json_u64(&c, "value", 0, G_MAXUINT32);
-        if (check->address % 4 != 0 || (check->value & ~check->mask) != 0)
-            imp_json_fault(&c, "the address is odd, or the value has bits outside the mask");
-        check->what = g_strdup(imp_json_string(&c, "what", 1, IMP_DEVICE_TEXT_MAX));
         device->n_checks = i + 1;
+        read_check(&c, &device->checks[i]);
         if (!imp_json_end(&c, &error)) {
             imp_json_take(r, error);
             return;
         }
     }
+}
+
+static gboolean read_write(const json_t *object, ImpDeviceWrite *write, const Decoder *decoder,
+                           GError **error)
+{
+    ImpJson r, w;
+    GError *why = NULL;
+    imp_json_begin(&r, object, "write", decoder->wrong, decoder->unknown);
+    write->address = imp_json_u64(&r, "address", 0, IMP_DEVICE_SPACE_END - 4);
+    write->value = (guint32)imp_json_u64(&r, "value", 0, G_MAXUINT32);
+    const json_t *wait = imp_json_has(&r, "wait") ? imp_json_object(&r, "wait") : NULL;
+    if (wait != NULL) {
+        imp_json_begin(&w, wait, "wait", decoder->wrong, decoder->unknown);
+        write->wait_address = imp_json_u64(&w, "address", 0, IMP_DEVICE_SPACE_END - 4);
+        write->wait_mask = (guint32)imp_json_u64(&w, "mask", 0, G_MAXUINT32);
+        write->wait_value = (guint32)imp_json_u64(&w, "value", 0, G_MAXUINT32);
+        write->wait_ms = (guint32)imp_json_u64(&w, "ms", 1, IMP_DEVICE_WAIT_MS_MAX);
+        if (!imp_json_end(&w, &why))
+            imp_json_take(&r, why);
+    }
+    if (write->address % 4 != 0 || write->wait_address % 4 != 0 ||
+        (write->wait_value & ~write->wait_mask) != 0)
+        imp_json_fault(&r, "an address is odd, or the value waited for has bits outside the mask");
+    return imp_json_end(&r, error);
+}
+
+static ImpDeviceWrite *read_writes(ImpJson *r, const char *name, gsize *out_n, const Decoder *decoder)
+{
+    const json_t *list = imp_json_array(r, name, 1, IMP_DEVICE_WRITES_MAX);
+    gsize n = list ? json_array_size(list) : 0;
+    ImpDeviceWrite *writes = g_new0(ImpDeviceWrite, n);
+    for (gsize i = 0; i < n; i++) {
+        GError *error = NULL;
+        if (!read_write(json_array_get(list, i), &writes[i], decoder, &error)) {
+            imp_json_take(r, error);
+            break;
+        }
+    }
+    *out_n = n;
+    return writes;
+}
+
+static void read_unlock(ImpJson *r, ImpDevice *device, const Decoder *decoder)
+{
+    const json_t *object = imp_json_object(r, "unlock");
+    GError *error = NULL;
+    ImpJson u;
+    if (object == NULL)
+        return;
+    imp_json_begin(&u, object, "unlock", decoder->wrong, decoder->unknown);
+    device->unlock = IMP_UNLOCK_BY_WRITES + imp_json_word(&u, "by", unlock_words, G_N_ELEMENTS(unlock_words));
+    if (!imp_json_ok(&u)) {
+        device->unlock = IMP_UNLOCK_BY_NONE;
+    } else if (device->unlock == IMP_UNLOCK_BY_WRITES) {
+        device->unlock_writes = read_writes(&u, "writes", &device->n_unlock_writes, decoder);
+    } else if (device->unlock == IMP_UNLOCK_BY_ALGORITHM) {
+        gsize n = device->n_algorithms;
+        guint64 index = imp_json_u64(&u, "algorithm", 0, n > 0 ? n - 1 : 0);
+        if (imp_json_ok(&u) && (n == 0 || device->algorithms[index]->erase_chip == IMP_ENTRY_NONE))
+            imp_json_fault(&u, "'algorithm' cannot erase the chip");
+        device->unlock_algorithm = (int)index;
+    } else {
+        device->ctrl_ap_index = (guint)imp_json_u64(&u, "ap", 0, IMP_DEVICE_AP_MAX);
+    }
+    if (!imp_json_end(&u, &error))
+        imp_json_take(r, error);
+}
+
+/* Locks name memory that an algorithm programs; their levels rise. */
+static void read_lock(ImpJson *r, ImpDevice *device, const json_t *object, const Decoder *decoder)
+{
+    ImpDeviceLock *lock = &device->locks[device->n_locks];
+    GError *error = NULL;
+    ImpJson l;
+    imp_json_begin(&l, object, "lock", decoder->wrong, decoder->unknown);
+    lock->level = (guint)imp_json_u64(&l, "level", 1, IMP_DEVICE_LOCKS_MAX);
+    lock->address = imp_json_u64(&l, "address", 0, IMP_DEVICE_SPACE_END - 1);
+    lock->n_bytes = (guint)imp_json_u64(&l, "n_bytes", 1, IMP_DEVICE_LOCK_BYTES_MAX);
+    imp_json_hex(&l, "bytes", lock->bytes, lock->n_bytes);
+    if (imp_json_ok(&l) && imp_device_algorithm_at(device, lock->address, lock->n_bytes) == NULL)
+        imp_json_fault(&l, "no algorithm programs its bytes");
+    if (imp_json_ok(&l) && device->n_locks > 0 && lock->level <= lock[-1].level)
+        imp_json_fault(&l, "the levels do not rise");
+    if (!imp_json_end(&l, &error))
+        imp_json_take(r, error);
+    else
+        device->n_locks++;
+}
+
+static void read_protection(ImpJson *r, ImpDevice *device, const Decoder *decoder)
+{
+    const json_t *list =
+        imp_json_has(r, "locks") ? imp_json_array(r, "locks", 1, IMP_DEVICE_LOCKS_MAX) : NULL;
+    const json_t *object = imp_json_has(r, "open") ? imp_json_object(r, "open") : NULL;
+    GError *error = NULL;
+    ImpJson c;
+    device->unlock_algorithm = -1;
+    if (object != NULL) {
+        device->open = g_new0(ImpDeviceCheck, 1);
+        imp_json_begin(&c, object, "open", decoder->wrong, decoder->unknown);
+        read_check(&c, device->open);
+        if (!imp_json_end(&c, &error))
+            imp_json_take(r, error);
+    }
+    gsize n = list ? json_array_size(list) : 0;
+    device->locks = n > 0 ? g_new0(ImpDeviceLock, n) : NULL;
+    for (gsize i = 0; i < n && imp_json_ok(r); i++)
+        read_lock(r, device, json_array_get(list, i), decoder);
+    if (imp_json_has(r, "unlock"))
+        read_unlock(r, device, decoder);
+    if (imp_json_has(r, "launch"))
+        device->launch_writes = read_writes(r, "launch", &device->n_launch_writes, decoder);
 }
 
 static void read_erase_all(ImpJson *r, ImpDevice *device)
@@ -252,5 +436,6 @@ ImpDevice *imp_device_decode(const json_t *object, GBytes *const *blobs, gsize n
     read_checks(&r, device, &decoder);
     read_algorithms(&r, device, &decoder);
     read_erase_all(&r, device);
+    read_protection(&r, device, &decoder);
     return imp_json_end(&r, error) ? g_steal_pointer(&device) : NULL;
 }

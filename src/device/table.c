@@ -28,6 +28,12 @@ extern const gsize flm_stm32g0_flash_bytes;
 #define NRF51_FICR_CODESIZE     0x10000014u
 #define NRF51_FICR_DEVICEID     0x10000060u
 
+/* NVMC: the same manual, chapter 6. */
+#define NRF5_NVMC_READY    0x4001E400u
+#define NRF5_NVMC_CONFIG   0x4001E504u
+#define NRF5_NVMC_ERASEALL 0x4001E50Cu
+#define NRF5_NVMC_EEN      2u
+
 /* STM32F10x: RM0008, 31.6.1 (DBGMCU_IDCODE) and 30 (device electronic signature). */
 #define STM32F1_IDCODE      0xE0042000u
 #define STM32_DEV_ID        0x00000FFFu
@@ -55,7 +61,13 @@ typedef struct {
     ImpDevice device; /* without checks and algorithms; names of constant text */
     const ImpDeviceCheck *checks;
     gsize n_checks;
-    const ImpDeviceCheck *lock; /* NULL = not known */
+    const ImpDeviceCheck *open; /* NULL = not known */
+    const ImpDeviceLock *locks; /* by rising level */
+    gsize n_locks;
+    const ImpDeviceWrite *unlock_writes;
+    gsize n_unlock_writes;
+    const ImpDeviceWrite *launch_writes;
+    gsize n_launch_writes;
     const EmbeddedFlm *algorithms; /* sorted by start */
     gsize n_algorithms;
 } TableEntry;
@@ -69,9 +81,15 @@ static const ImpDeviceCheck nrf51822_checks[] = {
     {NRF51_FICR_CODEPAGESIZE, G_MAXUINT32, 1024, (char *)"FICR CODEPAGESIZE is 1024 bytes"},
     {NRF51_FICR_CODESIZE, G_MAXUINT32, 256, (char *)"FICR CODESIZE is 256 pages"},
 };
-/* UICR.RBPCONF: reference manual, chapter 8. */
-static const ImpDeviceCheck nrf51822_lock = {0x10001004u, 0x0000FF00u, 0,
-                                             (char *)"UICR RBPCONF.PALL protects all"};
+/* UICR.RBPCONF: reference manual, chapter 8. Protected, the debugger reaches the NVMC and nothing of RAM. */
+static const ImpDeviceCheck nrf51822_open = {0x10001004u, 0x0000FF00u, 0x0000FF00u,
+                                             (char *)"UICR RBPCONF.PALL protects nothing"};
+static const ImpDeviceLock nrf51822_locks[] = {{1, 0x10001004u, {0xFF, 0x00, 0xFF, 0xFF}, 4}};
+static const ImpDeviceWrite nrf51822_unlock[] = {
+    {NRF5_NVMC_CONFIG, NRF5_NVMC_EEN, 100, NRF5_NVMC_READY, 1, 1},
+    {NRF5_NVMC_ERASEALL, 1, 500, NRF5_NVMC_READY, 1, 1},
+    {NRF5_NVMC_CONFIG, 0, 100, NRF5_NVMC_READY, 1, 1},
+};
 static const EmbeddedFlm nrf51822_algorithms[] = {
     {flm_nrf51_code, &flm_nrf51_code_bytes, "nrf51-code.flm"},
     {flm_nrf51_uicr, &flm_nrf51_uicr_bytes, "nrf51-uicr.flm"},
@@ -88,8 +106,8 @@ static const ImpDeviceCheck stm32f103xb_checks[] = {
     {STM32F1_F_SIZE, STM32F1_F_SIZE_MASK, 128, (char *)"F_SIZE is 128 KiB"},
 };
 /* FLASH_OBR: PM0075, 3.7. */
-static const ImpDeviceCheck stm32f103xb_lock = {0x4002201Cu, 0x00000002u, 0x00000002u,
-                                                (char *)"FLASH_OBR.RDPRT is set"};
+static const ImpDeviceCheck stm32f103xb_open = {0x4002201Cu, 0x00000002u, 0,
+                                                (char *)"FLASH_OBR.RDPRT is not set"};
 static const EmbeddedFlm stm32f103xb_algorithms[] = {
     {flm_stm32f1_flash, &flm_stm32f1_flash_bytes, "stm32f1-flash.flm"},
 };
@@ -121,10 +139,16 @@ static const TableEntry table[] = {
                 .uid_address = NRF51_FICR_DEVICEID,
                 .uid_bytes = 8,
                 .erase_all_algorithm = 0, /* ERASEALL: code flash and UICR */
+                .unlock = IMP_UNLOCK_BY_WRITES,
+                .unlock_algorithm = -1,
             },
         .checks = nrf51822_checks,
         .n_checks = G_N_ELEMENTS(nrf51822_checks),
-        .lock = &nrf51822_lock,
+        .open = &nrf51822_open,
+        .locks = nrf51822_locks,
+        .n_locks = G_N_ELEMENTS(nrf51822_locks),
+        .unlock_writes = nrf51822_unlock,
+        .n_unlock_writes = G_N_ELEMENTS(nrf51822_unlock),
         .algorithms = nrf51822_algorithms,
         .n_algorithms = G_N_ELEMENTS(nrf51822_algorithms),
     },
@@ -140,10 +164,11 @@ static const TableEntry table[] = {
                 .uid_address = STM32F1_U_ID,
                 .uid_bytes = 12,
                 .erase_all_algorithm = 0, /* mass erase of the main flash */
+                .unlock_algorithm = -1,
             },
         .checks = stm32f103xb_checks,
         .n_checks = G_N_ELEMENTS(stm32f103xb_checks),
-        .lock = &stm32f103xb_lock,
+        .open = &stm32f103xb_open,
         .algorithms = stm32f103xb_algorithms,
         .n_algorithms = G_N_ELEMENTS(stm32f103xb_algorithms),
     },
@@ -159,6 +184,7 @@ static const TableEntry table[] = {
                 .uid_address = STM32G0_U_ID,
                 .uid_bytes = 12,
                 .erase_all_algorithm = 0, /* mass erase of the main flash */
+                .unlock_algorithm = -1,
             },
         .checks = stm32g071xb_checks,
         .n_checks = G_N_ELEMENTS(stm32g071xb_checks),
@@ -166,6 +192,22 @@ static const TableEntry table[] = {
         .n_algorithms = G_N_ELEMENTS(stm32g071xb_algorithms),
     },
 };
+
+static void copy_protection(const TableEntry *entry, ImpDevice *device)
+{
+    if (entry->open != NULL) {
+        device->open = g_memdup2(entry->open, sizeof *entry->open);
+        device->open->what = g_strdup(entry->open->what);
+    }
+    device->locks = g_memdup2(entry->locks, entry->n_locks * sizeof *entry->locks);
+    device->n_locks = entry->n_locks;
+    device->unlock_writes =
+        g_memdup2(entry->unlock_writes, entry->n_unlock_writes * sizeof *entry->unlock_writes);
+    device->n_unlock_writes = entry->n_unlock_writes;
+    device->launch_writes =
+        g_memdup2(entry->launch_writes, entry->n_launch_writes * sizeof *entry->launch_writes);
+    device->n_launch_writes = entry->n_launch_writes;
+}
 
 static ImpDevice *make_device(const TableEntry *entry, GError **error)
 {
@@ -176,6 +218,7 @@ static ImpDevice *make_device(const TableEntry *entry, GError **error)
     device->n_checks = entry->n_checks;
     for (gsize i = 0; i < device->n_checks; i++)
         device->checks[i].what = g_strdup(device->checks[i].what);
+    copy_protection(entry, device);
     device->algorithms = g_new0(ImpAlgorithm *, entry->n_algorithms);
     for (gsize i = 0; i < entry->n_algorithms; i++) {
         const EmbeddedFlm *flm = &entry->algorithms[i];
@@ -213,12 +256,4 @@ const char *const *imp_device_names(void)
                                         "STM32G071KB",   "STM32G071RB", "STM32G071xB", "nRF51822",
                                         "nRF51822_xxAA", NULL};
     return names;
-}
-
-const ImpDeviceCheck *imp_device_lock(const ImpDevice *device)
-{
-    for (gsize i = 0; i < G_N_ELEMENTS(table); i++)
-        if (strcmp(device->name, table[i].names[0]) == 0)
-            return table[i].lock;
-    return NULL;
 }

@@ -10,7 +10,3 @@ ImpDevice *imp_device_lookup(const char *name, GError **error) G_GNUC_WARN_UNUSE
 
 /* Every name that imp_device_lookup takes, NULL-terminated, sorted; constant. */
 const char *const *imp_device_names(void);
-
-/* The word by which a device of the table tells that its memory is locked against reading: it is if (word & mask) == value.
- * Borrowed, constant; NULL if the table does not know, or the device is none of the table's. */
-const ImpDeviceCheck *imp_device_lock(const ImpDevice *device);

@@ -5,10 +5,10 @@
 #include "device/device_json.h"
 #include "device/table.h"
 
-static void test_round_trip(void)
+static void test_round_trip(gconstpointer name)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(ImpDevice) device = imp_device_lookup("nRF51822", NULL);
+    g_autoptr(ImpDevice) device = imp_device_lookup(name, NULL);
     GPtrArray *blobs = NULL;
     json_t *object = imp_device_encode(device, &blobs);
     g_autoptr(ImpDevice) back = imp_device_decode(object, (GBytes *const *)blobs->pdata, blobs->len,
@@ -17,10 +17,23 @@ static void test_round_trip(void)
     json_t *again = imp_device_encode(back, NULL);
     g_autofree char *a = imp_json_text(object), *b = imp_json_text(again);
     g_assert_cmpstr(a, ==, b);
-    g_assert_cmpuint(back->n_algorithms, ==, 2);
-    for (gsize i = 0; i < 2; i++)
+    g_assert_cmpuint(back->n_algorithms, ==, device->n_algorithms);
+    for (gsize i = 0; i < back->n_algorithms; i++) {
         g_assert_true(g_bytes_equal(back->algorithms[i]->blob, device->algorithms[i]->blob));
-    g_assert_cmpuint(back->algorithms[1]->erase_chip, ==, IMP_ENTRY_NONE);
+        g_assert_cmpuint(back->algorithms[i]->erase_chip, ==, device->algorithms[i]->erase_chip);
+    }
+    g_assert_cmpmem(back->locks, back->n_locks * sizeof *back->locks, device->locks,
+                    device->n_locks * sizeof *device->locks);
+    g_assert_cmpmem(back->unlock_writes, back->n_unlock_writes * sizeof *back->unlock_writes,
+                    device->unlock_writes, device->n_unlock_writes * sizeof *device->unlock_writes);
+    g_assert_cmpmem(back->launch_writes, back->n_launch_writes * sizeof *back->launch_writes,
+                    device->launch_writes, device->n_launch_writes * sizeof *device->launch_writes);
+    g_assert_cmpint(back->unlock, ==, device->unlock);
+    g_assert_cmpint(back->unlock_algorithm, ==, device->unlock_algorithm);
+    g_assert_cmpuint(back->ctrl_ap_index, ==, device->ctrl_ap_index);
+    for (gsize i = 0; i < back->n_locks; i++)
+        g_assert_true(imp_device_lock_of(back, device->locks[i].level) == &back->locks[i]);
+    g_assert_null(imp_device_lock_of(back, 0));
     json_decref(object);
     json_decref(again);
     g_ptr_array_unref(blobs);
@@ -53,6 +66,18 @@ static const struct {
      IMP_E_SCHEMA},
     {"erase-all-none", "\"erase_all_algorithm\":0", "\"erase_all_algorithm\":2", "'erase_all_algorithm' is 2",
      IMP_E_SCHEMA},
+    {"lock-nowhere", "\"address\":268439556,\"bytes\"", "\"address\":536870912,\"bytes\"",
+     "no algorithm programs", IMP_E_SCHEMA},
+    {"lock-length", "\"n_bytes\":4", "\"n_bytes\":5", "'bytes'", IMP_E_SCHEMA},
+    {"lock-level", "\"level\":1", "\"level\":0", "'level' is 0", IMP_E_SCHEMA},
+    {"open-mask", "\"mask\":65280", "\"mask\":255", "outside the mask", IMP_E_SCHEMA},
+    {"unlock-word", "\"by\":\"writes\"", "\"by\":\"magic\"", "no word of this version", IMP_E_SCHEMA},
+    {"unlock-other", "\"by\":\"writes\"", "\"by\":\"ctrl-ap\"", "'ap' is missing", IMP_E_SCHEMA},
+    {"unlock-algorithm", "\"by\":\"writes\"", "\"algorithm\":1,\"by\":\"algorithm\"", "cannot erase the chip",
+     IMP_E_SCHEMA},
+    {"write-odd", "\"address\":1073865996", "\"address\":1073865997", "an address is odd", IMP_E_SCHEMA},
+    {"wait-none", "\"ms\":500", "\"ms\":0", "'ms' is 0", IMP_E_SCHEMA},
+    {"wait-mask", "\"mask\":1,\"ms\":500", "\"mask\":0,\"ms\":500", "outside the mask", IMP_E_SCHEMA},
     {"no-algorithms", "\"checks\":", "\"checks\":7,\"x\":", "'checks' must be", IMP_E_SCHEMA},
 };
 
@@ -99,7 +124,10 @@ static void test_blob_count(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/device/json/round-trip", test_round_trip);
+    for (const char *const *name = imp_device_names(); *name; name++) {
+        g_autofree char *path = g_strdup_printf("/device/json/round-trip/%s", *name);
+        g_test_add_data_func(path, *name, test_round_trip);
+    }
     for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
         g_autofree char *path = g_strdup_printf("/device/json/bad/%s", bad[i].name);
         g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_bad);
