@@ -1,4 +1,4 @@
-/* The board around the chip: socket, power, time, counters, faults. */
+/* The board around the chip: socket, power, time, counters. */
 #include "board/machine.h"
 
 #include <stdio.h>
@@ -38,9 +38,19 @@ bool board_alive(const ImpBoard *b)
     return b->present && b->powered;
 }
 
+void board_move_to_ns(ImpBoard *b, uint64_t ns)
+{
+    while (b->fault_due_ns <= ns) {
+        if (b->now_ns < b->fault_due_ns)
+            b->now_ns = b->fault_due_ns;
+        fault_tick(b);
+    }
+    b->now_ns = ns;
+}
+
 void board_add_ns(ImpBoard *b, uint64_t ns)
 {
-    b->now_ns += ns;
+    board_move_to_ns(b, b->now_ns + ns);
 }
 
 void board_sync(ImpBoard *b)
@@ -52,6 +62,8 @@ void board_sync(ImpBoard *b)
         ap_retry(b);
     }
     core_advance(b, b->now_ns);
+    if (b->weak_count)
+        fault_draw_weak(b);
 }
 
 static uint8_t *within(uint8_t *mem, const struct mem_range *r, uint32_t addr, size_t size)
@@ -70,16 +82,6 @@ uint8_t *board_memory(const ImpBoard *b, uint32_t addr, size_t size)
         if (b->chip->info[i].size)
             p = within(b->info[i], &b->chip->info[i], addr, size);
     return p;
-}
-
-void board_apply_stuck_bits(ImpBoard *b, uint32_t addr, size_t size)
-{
-    for (unsigned i = 0; i < b->stuck_count; i++) {
-        const struct stuck_bit *s = &b->stuck[i];
-        uint8_t *p = board_memory(b, s->addr, 1);
-        if (s->addr >= addr && s->addr - addr < size && p)
-            *p |= (uint8_t)(1u << s->bit);
-    }
 }
 
 static void power_up(ImpBoard *b)
@@ -116,10 +118,10 @@ void imp_board_next(ImpBoard *b, uint64_t seed, enum imp_board_fill fill)
     b->chip_seed = seed;
     if (fill == IMP_BOARD_FILL_RANDOM)
         board_random_fill(seed ^ 0xF1A5Fu, b->flash, b->chip->flash.size);
-    else
+    else if (fill != IMP_BOARD_FILL_KEEP)
         memset(b->flash, 0xFF, b->chip->flash.size);
     b->chip->ops->new_chip(b, seed);
-    board_apply_stuck_bits(b, b->chip->flash.base, b->chip->flash.size);
+    fault_apply_cells(b, b->chip->flash.base, b->chip->flash.size);
     board_cpu_invalidate(b->cpu, b->chip->flash.base, b->chip->flash.size);
     set_state(b, true, b->powered);
 }
@@ -157,36 +159,6 @@ bool imp_board_is_powered(const ImpBoard *b)
 bool imp_board_is_running(const ImpBoard *b)
 {
     return board_alive(b) && b->core.state == CORE_RUNNING;
-}
-
-/* What another chip would say: a Cortex-M4 behind a DPv1 (ADIv5.2 B2.2.5, ARM DDI 0439). */
-static const struct chip_identity other_identity = {
-    .dpidr = 0x2BA01477, .ap_idr = 0x24770011, .cpuid = 0x410FC241};
-
-bool imp_board_set_fault(ImpBoard *b, enum imp_board_fault fault, uint32_t addr, unsigned bit)
-{
-    switch (fault) {
-    case IMP_BOARD_FAULT_NONE:
-        b->stuck_count = 0;
-        b->chip_fault = IMP_BOARD_FAULT_NONE;
-        break;
-    case IMP_BOARD_FAULT_STUCK_BIT:
-        if (bit > 7 || !within(b->flash, &b->chip->flash, addr, 1) ||
-            b->stuck_count == IMP_BOARD_STUCK_BITS_MAX)
-            return false;
-        b->stuck[b->stuck_count++] = (struct stuck_bit){.addr = addr, .bit = (uint8_t)bit};
-        board_apply_stuck_bits(b, addr, 1);
-        return true;
-    case IMP_BOARD_FAULT_WRONG_CHIP:
-    case IMP_BOARD_FAULT_WRONG_VARIANT:
-        b->chip_fault = fault;
-        break;
-    default:
-        return false;
-    }
-    b->identity = b->chip_fault == IMP_BOARD_FAULT_WRONG_CHIP ? other_identity : b->chip->identity;
-    b->chip->ops->identify(b, b->chip_seed); /* the info block says it too */
-    return true;
 }
 
 static const char *check_options(const struct imp_board_options *o)
@@ -235,6 +207,7 @@ ImpBoard *imp_board_new(const char *name, uint64_t seed, const struct imp_board_
         return NULL;
     b->chip = chip;
     b->identity = chip->identity;
+    b->fault_due_ns = UINT64_MAX;
     b->swclk_hz = SWCLK_HZ_DEFAULT;
     b->next_seed = seed;
     b->packet_size = o->packet_size ? o->packet_size : IMP_BOARD_PACKET_SIZE_DEFAULT;
@@ -280,7 +253,7 @@ void imp_board_advance_to_ns(ImpBoard *b, uint64_t ns)
 {
     if (ns <= b->now_ns)
         return;
-    b->now_ns = ns;
+    board_move_to_ns(b, ns);
     b->edge_rest = 0;
     board_sync(b);
 }
@@ -309,7 +282,7 @@ bool imp_board_poke(ImpBoard *b, uint32_t addr, const void *data, size_t size)
     if (!p || size > UINT32_MAX)
         return false;
     memcpy(p, data, size);
-    board_apply_stuck_bits(b, addr, size);
+    fault_apply_cells(b, addr, size);
     board_cpu_invalidate(b->cpu, addr, (uint32_t)size);
     return true;
 }

@@ -25,15 +25,40 @@ typedef struct ImpBoard ImpBoard;
 
 enum imp_board_fill {
     IMP_BOARD_FILL_BLANK = 0, /* code flash as it leaves the factory: erased */
-    IMP_BOARD_FILL_RANDOM = 2 /* code flash full of seeded random words */
+    IMP_BOARD_FILL_RANDOM = 2, /* code flash full of seeded random words */
+    IMP_BOARD_FILL_KEEP = 3 /* code flash as it was in the chip before */
 };
 
+/* docs/faults.md says what each is and does. */
 enum imp_board_fault {
     IMP_BOARD_FAULT_NONE = 0,
     IMP_BOARD_FAULT_STUCK_BIT = 2, /* a flash bit that stays 1 whatever is programmed */
     IMP_BOARD_FAULT_WRONG_CHIP =
         3, /* another family sits in the socket: DPIDR, AP IDR, CPUID and info block are another's */
-    IMP_BOARD_FAULT_WRONG_VARIANT = 4 /* same family, other member: half the flash, other part code */
+    IMP_BOARD_FAULT_WRONG_VARIANT = 4, /* same family, other member: half the flash, other part code */
+    IMP_BOARD_FAULT_STUCK_ZERO, /* a flash bit that stays 0 */
+    IMP_BOARD_FAULT_WEAK_BIT, /* a flash bit that reads 0 or 1 by lot */
+    /* so many SWD requests */
+    IMP_BOARD_FAULT_WAIT,
+    IMP_BOARD_FAULT_FAULT,
+    IMP_BOARD_FAULT_ACK,
+    IMP_BOARD_FAULT_REQUEST,
+    IMP_BOARD_FAULT_READ_PARITY,
+    IMP_BOARD_FAULT_WRITE_PARITY,
+    IMP_BOARD_FAULT_NOISE,
+    /* a span */
+    IMP_BOARD_FAULT_SWDIO_HIGH,
+    IMP_BOARD_FAULT_SWDIO_LOW,
+    IMP_BOARD_FAULT_SWCLK_DEAD,
+    IMP_BOARD_FAULT_BROWN_OUT,
+    /* an instant */
+    IMP_BOARD_FAULT_SWAP,
+    IMP_BOARD_FAULT_SLOW_FLASH,
+    /* the probe: packets, and the connection */
+    IMP_BOARD_FAULT_LATE,
+    IMP_BOARD_FAULT_LOST,
+    IMP_BOARD_FAULT_UNPLUG,
+    IMP_BOARD_FAULT_KINDS
 };
 
 struct imp_board_options {
@@ -105,10 +130,44 @@ void imp_board_set_power(ImpBoard *board, bool on);
 bool imp_board_is_present(const ImpBoard *board);
 bool imp_board_is_powered(const ImpBoard *board);
 
-/* Faults stay until set_fault(NONE) or free; a stuck bit belongs to the socket position, so it also hits the next chip.
- * At most IMP_BOARD_STUCK_BITS_MAX stuck bits. false: address outside of flash, bit above 7, or too many. */
-#define IMP_BOARD_STUCK_BITS_MAX 16u
+/* Faults stay until set_fault(NONE), until they have done what they were told, or free. Those of cells belong to the socket
+ * position, so they also hit the next chip; the others belong to the wires and the probe. */
+#define IMP_BOARD_STUCK_BITS_MAX 16u /* cells: stuck or weak */
+#define IMP_BOARD_FAULTS_MAX     16u /* of the others, waiting or acting */
+#define IMP_BOARD_FAULT_EVER     UINT64_MAX
+
+struct imp_board_fault_options {
+    uint32_t addr; /* cells: in flash */
+    unsigned bit; /* 0 to 7 */
+    uint64_t after_ns; /* the instant: so much virtual time from now */
+    uint64_t count; /* requests or packets; 0: 1; IMP_BOARD_FAULT_EVER */
+    uint64_t length_ns; /* a span, or how late; 0: for ever */
+    uint64_t factor; /* SLOW_FLASH: 2 to IMP_BOARD_FAULT_FACTOR_MAX */
+    uint64_t seed; /* for what is drawn by lot; SWAP: of the new chip */
+    enum imp_board_fill fill; /* SWAP */
+};
+#define IMP_BOARD_FAULT_FACTOR_MAX 1000000u
+
+/* false: the options make no sense (an address outside of flash, a bit above 7, a factor), or too many; *out_why (if not NULL)
+ * is a static text. options may be NULL. */
+bool imp_board_add_fault(ImpBoard *board, enum imp_board_fault fault,
+                         const struct imp_board_fault_options *options, const char **out_why);
+/* The same with the address and bit of a cell alone, for all else at its default. */
 bool imp_board_set_fault(ImpBoard *board, enum imp_board_fault fault, uint32_t addr, unsigned bit);
+
+/* "wait", "stuck-bit", ...; NULL for numbers that are none. */
+const char *imp_board_fault_name(enum imp_board_fault fault);
+
+/* For a transport, before each packet: what its connection does to it. */
+enum imp_board_packet_fate {
+    IMP_BOARD_PACKET_ARRIVES = 2, /* and is answered *out_late_ns later than else */
+    IMP_BOARD_PACKET_REQUEST_LOST, /* never reaches the probe: no answer */
+    IMP_BOARD_PACKET_ANSWER_LOST, /* is carried out: no answer */
+    IMP_BOARD_PACKET_UNPLUGGED /* the connection ends here; none begins until it is otherwise */
+};
+enum imp_board_packet_fate imp_board_packet_fate(ImpBoard *board, uint64_t *out_late_ns);
+/* Whether a new connection finds the probe. */
+bool imp_board_is_unplugged(const ImpBoard *board);
 
 /* For a transport that wants idle time bounded: true while the core executes instructions (not halted, asleep, or locked up). */
 bool imp_board_is_running(const ImpBoard *board);

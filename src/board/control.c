@@ -67,45 +67,109 @@ static bool number(const char *text, uint64_t max, uint64_t *out)
     return true;
 }
 
-static bool set_stuck_bit(ImpBoard *b, const struct words *w, unsigned first, char *reply)
+/* One `key=value` of a fault. */
+static bool take_fault_option(const char *word, struct imp_board_fault_options *o)
 {
-    uint64_t addr, bit;
-    if (w->count != first + 2 || !number(w->word[first], UINT32_MAX, &addr) ||
-        !number(w->word[first + 1], 7, &bit)) {
-        say(reply, "error stuck-bit needs ADDR and BIT (0 to 7)");
-        return false;
+    static const struct {
+        const char *key;
+        size_t offset;
+        uint64_t unit, max;
+    } keys[] = {
+        {"after=", offsetof(struct imp_board_fault_options, after_ns), 1000, UINT64_MAX / 1000},
+        {"count=", offsetof(struct imp_board_fault_options, count), 1, UINT64_MAX},
+        {"factor=", offsetof(struct imp_board_fault_options, factor), 1, UINT64_MAX},
+        {"for=", offsetof(struct imp_board_fault_options, length_ns), 1000, UINT64_MAX / 1000},
+        {"seed=", offsetof(struct imp_board_fault_options, seed), 1, UINT64_MAX},
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        uint64_t v;
+        size_t n = strlen(keys[i].key);
+        if (strncmp(word, keys[i].key, n) != 0)
+            continue;
+        if (!number(word + n, keys[i].max, &v))
+            return false;
+        v *= keys[i].unit;
+        if (i == 1 && v == 0)
+            v = IMP_BOARD_FAULT_EVER;
+        memcpy((uint8_t *)o + keys[i].offset, &v, sizeof v);
+        return true;
     }
-    if (!imp_board_set_fault(b, IMP_BOARD_FAULT_STUCK_BIT, (uint32_t)addr, (unsigned)bit)) {
-        say(reply, "error 0x%" PRIx64 " is not in flash, or there are %u stuck bits already", addr,
-            IMP_BOARD_STUCK_BITS_MAX);
+    return false;
+}
+
+static bool take_fill(const char *word, enum imp_board_fill *out)
+{
+    if (strcmp(word, "blank") == 0)
+        *out = IMP_BOARD_FILL_BLANK;
+    else if (strcmp(word, "random") == 0)
+        *out = IMP_BOARD_FILL_RANDOM;
+    else if (strcmp(word, "keep") == 0)
+        *out = IMP_BOARD_FILL_KEEP;
+    else
+        return false;
+    return true;
+}
+
+static bool is_cell(enum imp_board_fault fault)
+{
+    return fault == IMP_BOARD_FAULT_STUCK_BIT || fault == IMP_BOARD_FAULT_STUCK_ZERO ||
+           fault == IMP_BOARD_FAULT_WEAK_BIT;
+}
+
+/* The words behind a fault's name. */
+static bool take_fault_words(const struct words *w, unsigned at, enum imp_board_fault fault,
+                             struct imp_board_fault_options *o, char *reply)
+{
+    if (is_cell(fault)) {
+        uint64_t addr, bit;
+        if (w->count < at + 2 || !number(w->word[at], UINT32_MAX, &addr) ||
+            !number(w->word[at + 1], 7, &bit)) {
+            say(reply, "error %s needs ADDR and BIT (0 to 7)", imp_board_fault_name(fault));
+            return false;
+        }
+        o->addr = (uint32_t)addr;
+        o->bit = (unsigned)bit;
+        at += 2;
+    }
+    for (; at < w->count; at++) {
+        bool fill = fault == IMP_BOARD_FAULT_SWAP && take_fill(w->word[at], &o->fill);
+        if (fill || take_fault_option(w->word[at], o))
+            continue;
+        say(reply, "error what is `%.40s`? A fault takes after=US, count=N, factor=N, for=US, seed=N",
+            w->word[at]);
         return false;
     }
     return true;
 }
 
+static void name_faults(char *reply)
+{
+    size_t n = (size_t)snprintf(reply, IMP_CONTROL_LINE_MAX, "error fault must be one of");
+    for (unsigned i = 0; i < IMP_BOARD_FAULT_KINDS; i++) {
+        const char *name = imp_board_fault_name((enum imp_board_fault)i);
+        if (name && n < IMP_CONTROL_LINE_MAX)
+            n += (size_t)snprintf(reply + n, IMP_CONTROL_LINE_MAX - n, " %s", name);
+    }
+}
+
 static bool set_fault(ImpBoard *b, const struct words *w, unsigned first, char *reply)
 {
-    static const struct {
-        const char *name;
-        enum imp_board_fault fault;
-    } plain[] = {{"none", IMP_BOARD_FAULT_NONE},
-                 {"wrong-chip", IMP_BOARD_FAULT_WRONG_CHIP},
-                 {"wrong-variant", IMP_BOARD_FAULT_WRONG_VARIANT}};
-    const char *name = first < w->count ? w->word[first] : "";
-    if (strcmp(name, "stuck-bit") == 0) {
-        if (!set_stuck_bit(b, w, first + 1, reply))
+    const char *name = first < w->count ? w->word[first] : "", *why;
+    for (unsigned i = 0; i < IMP_BOARD_FAULT_KINDS; i++) {
+        enum imp_board_fault fault = (enum imp_board_fault)i;
+        struct imp_board_fault_options o = {0};
+        if (!imp_board_fault_name(fault) || strcmp(name, imp_board_fault_name(fault)) != 0)
+            continue;
+        if (!take_fault_words(w, first + 1, fault, &o, reply))
             return false;
-        say(reply, "ok");
-        return true;
-    }
-    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
-        if (strcmp(name, plain[i].name) == 0 && w->count == first + 1) {
-            (void)imp_board_set_fault(b, plain[i].fault, 0, 0);
+        bool ok = imp_board_add_fault(b, fault, &o, &why);
+        if (ok)
             say(reply, "ok");
-            return true;
-        }
+        else
+            say(reply, "error %s: %s", name, why);
+        return ok;
     }
-    say(reply, "error fault must be `stuck-bit ADDR BIT`, `wrong-chip`, `wrong-variant` or `none`");
+    name_faults(reply);
     return false;
 }
 
@@ -271,7 +335,7 @@ static const struct {
     const char *name;
     unsigned words_max;
     void (*run)(ImpBoard *b, const struct words *w, char *reply);
-} commands[] = {{"dump", 4, cmd_dump},     {"fault", 4, cmd_fault},
+} commands[] = {{"dump", 4, cmd_dump},     {"fault", IMP_CONTROL_WORDS_MAX, cmd_fault},
                 {"insert", 1, cmd_insert}, {"load", 3, cmd_load},
                 {"next", 3, cmd_next},     {"power", 2, cmd_power},
                 {"remove", 1, cmd_remove}, {"reset-counters", 1, cmd_reset_counters},

@@ -67,6 +67,11 @@ void dp_parity_error(ImpBoard *b)
     b->dp.wdata_err = true;
 }
 
+void dp_bus_error(ImpBoard *b)
+{
+    b->dp.sticky_err = true;
+}
+
 static bool any_sticky(const struct dp *d)
 {
     return d->sticky_orun || d->sticky_err || d->wdata_err;

@@ -6,7 +6,7 @@
 
 static void begin(ImpBoard *b, uint64_t now_ns, uint64_t length_ns)
 {
-    b->ctl.busy_until_ns = now_ns + length_ns;
+    b->ctl.busy_until_ns = now_ns + fault_flash_ns(b, length_ns);
     b->counters.has_flash_op = true;
     b->counters.last_flash_op_end_ns = b->ctl.busy_until_ns;
 }
@@ -20,6 +20,7 @@ void flash_erase(ImpBoard *b, uint64_t now_ns, const struct mem_range *what, uin
     b->ctl.op = *what;
     b->ctl.op_is_erase = true;
     memset(board_memory(b, what->base, what->size), 0xFF, what->size);
+    fault_apply_cells(b, what->base, what->size);
     board_cpu_invalidate(b->cpu, what->base, what->size);
     begin(b, now_ns, length_ns);
 }
@@ -31,7 +32,7 @@ void flash_program(ImpBoard *b, const struct bus_access *a, const uint8_t *value
     memcpy(b->ctl.op_old, p, size);
     for (unsigned i = 0; i < size; i++)
         p[i] &= value[i];
-    board_apply_stuck_bits(b, a->addr, size);
+    fault_apply_cells(b, a->addr, size);
     if (a->master == MASTER_DEBUG)
         board_cpu_invalidate(b->cpu, a->addr, size);
     b->ctl.op = (struct mem_range){a->addr, size};

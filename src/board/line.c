@@ -45,10 +45,43 @@ static bool detect_reset(struct line *l, bool level)
     return true;
 }
 
+/* What WAIT may answer: accesses to the access port, and the results of them (ADIv5.2, B4.2.3). */
+static bool may_wait(uint8_t req)
+{
+    return (req & REQ_AP) || req == (REQ_READ | REQ_A2 | REQ_A3);
+}
+
+/* The debug port's answer, with the faults of docs/faults.md around it. */
+static void acknowledge(ImpBoard *b, uint8_t req)
+{
+    struct line *l = &b->line;
+    uint64_t r;
+    l->flips = 0;
+    if ((req & REQ_AP) && fault_hits(b, IMP_BOARD_FAULT_FAULT, &r))
+        dp_bus_error(b);
+    l->ack =
+        may_wait(req) && fault_hits(b, IMP_BOARD_FAULT_WAIT, &r) ? ACK_WAIT : dp_request(b, req, &l->data);
+    l->seen_ack = l->ack;
+    if (fault_hits(b, IMP_BOARD_FAULT_ACK, &r))
+        l->seen_ack ^= (uint8_t)(1u << r % 3);
+    if (l->ack == ACK_OK && fault_hits(b, IMP_BOARD_FAULT_NOISE, &r)) /* two bits: parity stays */
+        l->flips = 1u << (r & 31) ^ 1u << ((r & 31) + 1 + (r >> 8) % 31) % 32;
+    if (req & REQ_READ)
+        l->data ^= l->flips;
+    l->parity = __builtin_popcount(l->data) & 1;
+    if (l->ack == ACK_OK && (req & REQ_READ) && fault_hits(b, IMP_BOARD_FAULT_READ_PARITY, &r))
+        l->data ^= 1u << (r & 31);
+    if (l->ack == ACK_OK && !(req & REQ_READ) && fault_hits(b, IMP_BOARD_FAULT_WRITE_PARITY, &r))
+        l->flips ^= 1u << (r & 31);
+}
+
 static void end_of_request(ImpBoard *b)
 {
     struct line *l = &b->line;
+    uint64_t damage;
     unsigned r = l->request;
+    if (fault_hits(b, IMP_BOARD_FAULT_REQUEST, &damage))
+        r ^= 2u << damage % 5; /* one of APnDP to parity */
     bool odd = __builtin_popcount(r >> 1 & 0xF) & 1;
     uint8_t req = r >> 1 & 0xF;
     /* stop must be 0, park 1 (B4.1.1); after a reset only DPIDR may be read (B4.3.4) */
@@ -59,7 +92,7 @@ static void end_of_request(ImpBoard *b)
     l->need_id = false;
     l->data = 0;
     l->request = req;
-    l->ack = dp_request(b, req, &l->data);
+    acknowledge(b, req);
     if (l->ack == ACK_OK)
         b->counters.transfers++;
     else if (l->ack == ACK_WAIT)
@@ -68,7 +101,6 @@ static void end_of_request(ImpBoard *b)
         b->counters.faults++;
     if (l->ack != ACK_OK && dp_overrun_detection(b))
         dp_overrun(b);
-    l->parity = __builtin_popcount(l->data) & 1;
 }
 
 static void drive(struct line *l, bool level)
@@ -83,6 +115,7 @@ static void write_phase(ImpBoard *b, unsigned e, bool level)
     if (e >= 14 && e <= 45) {
         l->data |= (uint32_t)level << (e - 14);
     } else if (e == EDGE_LAST && l->ack == ACK_OK) {
+        l->data ^= l->flips;
         if ((bool)(__builtin_popcount(l->data) & 1) != level)
             dp_parity_error(b);
         else
@@ -101,7 +134,7 @@ static void packet_edge(ImpBoard *b, bool level)
         return;
     }
     if (e >= EDGE_TRN && e < EDGE_ACK_END) {
-        drive(l, l->ack >> (e - EDGE_TRN) & 1);
+        drive(l, l->seen_ack >> (e - EDGE_TRN) & 1);
         return;
     }
     bool reading = l->request & REQ_READ;
@@ -136,6 +169,12 @@ bool line_cycle(ImpBoard *b, bool host_drives, bool host_level)
     b->edge_rest += 1000000000u;
     b->now_ns += b->edge_rest / b->swclk_hz;
     b->edge_rest %= b->swclk_hz;
+    while (b->now_ns >= b->fault_due_ns)
+        fault_tick(b);
+    if (b->wires == WIRES_SWDIO_HIGH || b->wires == WIRES_SWDIO_LOW)
+        level = b->wires == WIRES_SWDIO_HIGH;
+    else if (b->wires == WIRES_SWCLK_DEAD)
+        return host_drives ? host_level : true;
     if (!board_alive(b))
         return level;
     if (l->drives && !host_drives) {

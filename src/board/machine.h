@@ -113,6 +113,8 @@ struct line {
     uint8_t ack;
     uint32_t data;
     bool parity;
+    uint32_t flips; /* bits of written data that arrive flipped */
+    uint8_t seen_ack; /* what the host sees of ack */
 };
 
 struct dp {
@@ -173,10 +175,24 @@ struct dap {
     uint8_t host_status;
 };
 
-struct stuck_bit {
+struct bad_cell {
+    enum imp_board_fault kind; /* STUCK_BIT, STUCK_ZERO, WEAK_BIT */
     uint32_t addr;
     uint8_t bit;
+    uint64_t random;
 };
+
+/* A fault that waits for its instant, or acts. */
+struct fault {
+    enum imp_board_fault kind;
+    uint64_t at_ns, end_ns; /* end_ns: UINT64_MAX for ever */
+    uint64_t left; /* requests or packets; UINT64_MAX for ever */
+    uint64_t length_ns, factor, seed, random;
+    enum imp_board_fill fill;
+    bool begun; /* BROWN_OUT: power is off */
+};
+
+enum wires { WIRES_GOOD = 0, WIRES_SWDIO_HIGH, WIRES_SWDIO_LOW, WIRES_SWCLK_DEAD };
 
 struct ImpBoard {
     const struct chip *chip;
@@ -202,8 +218,12 @@ struct ImpBoard {
     uint8_t *flash, *ram, *info[INFO_BLOCKS_MAX];
 
     enum imp_board_fault chip_fault; /* NONE, WRONG_CHIP or WRONG_VARIANT */
-    struct stuck_bit stuck[IMP_BOARD_STUCK_BITS_MAX];
-    unsigned stuck_count;
+    struct bad_cell cells[IMP_BOARD_STUCK_BITS_MAX];
+    unsigned cell_count, weak_count;
+    struct fault faults[IMP_BOARD_FAULTS_MAX];
+    unsigned fault_count;
+    uint64_t fault_due_ns; /* when the next of them begins or ends something by itself; UINT64_MAX: none */
+    enum wires wires;
 };
 
 /* ---- board.c ---- */
@@ -214,8 +234,20 @@ void board_sync(ImpBoard *b); /* bring the chip to now_ns: core and stalled AP a
 void board_add_ns(ImpBoard *b, uint64_t ns);
 /* Memory that a range lies in, or NULL. */
 uint8_t *board_memory(const ImpBoard *b, uint32_t addr, size_t size);
-/* Flash bytes changed: keep the stuck bits stuck. */
-void board_apply_stuck_bits(ImpBoard *b, uint32_t addr, size_t size);
+/* Moves time on to an instant that is not before now, and lets the faults on the way happen. */
+void board_move_to_ns(ImpBoard *b, uint64_t ns);
+
+/* ---- fault.c ---- */
+/* Flash bytes changed: stuck bits stay stuck. */
+void fault_apply_cells(ImpBoard *b, uint32_t addr, size_t size);
+/* The debugger looks: weak bits are drawn anew. */
+void fault_draw_weak(ImpBoard *b);
+/* Time has come to fault_due_ns: power, wires and socket change. */
+void fault_tick(ImpBoard *b);
+/* Is this request (or packet) one that a fault of this kind hits? Then *out_random is drawn by its lot. Takes it off the count. */
+bool fault_hits(ImpBoard *b, enum imp_board_fault kind, uint64_t *out_random);
+/* How long a flash operation takes that should take so long. */
+uint64_t fault_flash_ns(const ImpBoard *b, uint64_t length_ns);
 
 /* ---- line.c ---- */
 void line_power_up(struct line *l);
@@ -232,6 +264,7 @@ uint8_t dp_request(ImpBoard *b, uint8_t req, uint32_t *out_data);
 /* The data phase of a write that was acknowledged OK. */
 void dp_write(ImpBoard *b, uint8_t req, uint32_t data);
 void dp_parity_error(ImpBoard *b);
+void dp_bus_error(ImpBoard *b); /* an access has failed: STICKYERR */
 void dp_overrun(ImpBoard *b);
 bool dp_overrun_detection(const ImpBoard *b);
 void ap_retry(ImpBoard *b); /* a stalled access: its time has come */

@@ -29,7 +29,7 @@ static const char usage[] =
     "  --load FILE[@ADDR]     binary contents of the first chip's memory from ADDR (default: flash) on\n"
     "  --packet-size N        bytes of a DAP packet, 64 to 1024 (default 512)\n"
     "  --packet-count N       packets the probe can hold, 1 to 255 (default 4)\n"
-    "  --fault TEXT           `stuck-bit ADDR BIT`, `wrong-chip`, `wrong-variant`; may be given again\n"
+    "  --fault TEXT           a fault of docs/faults.md, such as `stuck-bit ADDR BIT`; may be given again\n"
     "  --empty                start with an empty socket\n"
     "  --wire-time            virtual time follows the wire alone, not the wall clock\n"
     "  --port-file FILE       write the addresses to FILE, in the form of the ready line\n"

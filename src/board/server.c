@@ -2,6 +2,7 @@
 #include "board/control.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -51,6 +52,7 @@ struct ImpServer {
     uint8_t in[IN_BYTES], out[OUT_BYTES];
     struct held_packet held[HELD_MAX];
     unsigned held_count;
+    uint64_t late_until_ns; /* wall clock: a fault makes the next packet's answer wait until then; 0: no */
     struct control_client controls[CONTROLS_MAX];
     uint64_t wall_ns; /* when the last request had been answered */
     char dap_addr[IMP_SERVER_ADDR_MAX], control_addr[IMP_SERVER_ADDR_MAX];
@@ -163,6 +165,7 @@ static void drop_dap(ImpServer *s)
     s->dap_fd = -1;
     s->in_used = s->out_used = 0;
     s->held_count = 0;
+    s->late_until_ns = 0;
 }
 
 static bool flush_dap(ImpServer *s)
@@ -209,11 +212,38 @@ static bool take_packet(ImpServer *s, const uint8_t *request, size_t size)
     return release_held(s) && answer(s, request, size);
 }
 
+/* A packet, with what a fault of the connection does to it. *out_wait: not now. false: the connection ends. */
+static bool meet_fate(ImpServer *s, const uint8_t *request, size_t size, bool *out_wait)
+{
+    uint64_t late_ns = 0;
+    enum imp_board_packet_fate fate = IMP_BOARD_PACKET_ARRIVES;
+    *out_wait = false;
+    if (s->late_until_ns == 0)
+        fate = imp_board_packet_fate(s->board, &late_ns);
+    s->late_until_ns = late_ns ? wall_clock_ns() + late_ns : 0;
+    switch (fate) {
+    case IMP_BOARD_PACKET_UNPLUGGED:
+        return false;
+    case IMP_BOARD_PACKET_REQUEST_LOST:
+        return true;
+    case IMP_BOARD_PACKET_ANSWER_LOST:
+        if (!flush_dap(s) || !take_packet(s, request, size))
+            return false;
+        s->out_used = 0;
+        return true;
+    case IMP_BOARD_PACKET_ARRIVES:
+        break;
+    }
+    *out_wait = late_ns != 0;
+    return *out_wait || take_packet(s, request, size);
+}
+
 /* false: the client broke the framing, or is gone */
 static bool serve_input(ImpServer *s)
 {
     size_t at = 0;
-    while (s->in_used - at >= HEADER_BYTES) {
+    bool wait = false;
+    while (!wait && s->in_used - at >= HEADER_BYTES) {
         const uint8_t *h = s->in + at;
         size_t n = h[4] | (size_t)h[5] << 8;
         if (memcmp(h, signature, 4) != 0 || h[6] != TYPE_REQUEST || n > IMP_BOARD_PACKET_SIZE_MAX) {
@@ -222,13 +252,21 @@ static bool serve_input(ImpServer *s)
         }
         if (s->in_used - at < HEADER_BYTES + n)
             break;
-        if (!take_packet(s, h + HEADER_BYTES, n))
+        if (!meet_fate(s, h + HEADER_BYTES, n, &wait))
             return false;
-        at += HEADER_BYTES + n;
+        at += wait ? 0 : HEADER_BYTES + n;
     }
     memmove(s->in, s->in + at, s->in_used - at);
     s->in_used -= at;
     return flush_dap(s);
+}
+
+static void go_on(ImpServer *s)
+{
+    follow_wall_clock(s);
+    if (!serve_input(s))
+        drop_dap(s);
+    s->wall_ns = wall_clock_ns();
 }
 
 static void read_dap(ImpServer *s)
@@ -241,16 +279,16 @@ static void read_dap(ImpServer *s)
         return;
     }
     s->in_used += (size_t)n;
-    follow_wall_clock(s);
-    if (!serve_input(s))
-        drop_dap(s);
-    s->wall_ns = wall_clock_ns();
+    go_on(s);
 }
 
 static void accept_dap(ImpServer *s)
 {
     int one = 1;
     s->dap_fd = accept_client(s->dap_listen);
+    follow_wall_clock(s); /* a span of the fault model may be over */
+    if (s->dap_fd >= 0 && imp_board_is_unplugged(s->board))
+        drop_dap(s);
     if (s->dap_fd >= 0)
         (void)setsockopt(s->dap_fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
@@ -358,17 +396,30 @@ void imp_server_get_addrs(const ImpServer *s, char dap[IMP_SERVER_ADDR_MAX],
 
 enum { P_STOP, P_DAP, P_CONTROL_LISTEN, P_CONTROL0, P_COUNT = P_CONTROL0 + CONTROLS_MAX };
 
+/* For poll: until the late answer is due, -1 if none is. */
+static int wait_ms(const ImpServer *s)
+{
+    uint64_t now = wall_clock_ns(), left_ms;
+    if (s->late_until_ns == 0)
+        return -1;
+    left_ms = s->late_until_ns > now ? (s->late_until_ns - now) / 1000000 + 1 : 0;
+    return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
+}
+
 int imp_server_run(ImpServer *s, char why[IMP_SERVER_WHY_MAX])
 {
     while (!s->stop) {
         struct pollfd p[P_COUNT];
         p[P_STOP] = (struct pollfd){.fd = s->options.stop_fd, .events = POLLIN};
         /* the next DAP client waits in the listen queue while one is served */
-        p[P_DAP] = (struct pollfd){.fd = s->dap_fd >= 0 ? s->dap_fd : s->dap_listen, .events = POLLIN};
+        p[P_DAP] = (struct pollfd){.fd = s->late_until_ns ? -1
+                                         : s->dap_fd >= 0 ? s->dap_fd
+                                                          : s->dap_listen,
+                                   .events = POLLIN};
         p[P_CONTROL_LISTEN] = (struct pollfd){.fd = s->control_listen, .events = POLLIN};
         for (unsigned i = 0; i < CONTROLS_MAX; i++)
             p[P_CONTROL0 + i] = (struct pollfd){.fd = s->controls[i].fd, .events = POLLIN};
-        if (poll(p, P_COUNT, -1) < 0) {
+        if (poll(p, P_COUNT, wait_ms(s)) < 0) {
             if (errno == EINTR)
                 continue;
             snprintf(why, IMP_SERVER_WHY_MAX, "poll: %s", strerror(errno));
@@ -381,6 +432,8 @@ int imp_server_run(ImpServer *s, char why[IMP_SERVER_WHY_MAX])
                 read_control(s, &s->controls[i]);
         if (p[P_CONTROL_LISTEN].revents)
             accept_control(s);
+        if (s->late_until_ns && wait_ms(s) == 0)
+            go_on(s);
         if (p[P_DAP].revents) {
             if (s->dap_fd >= 0)
                 read_dap(s);

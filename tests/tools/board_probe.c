@@ -19,6 +19,18 @@ static gboolean board_submit(ImpProbe *probe, const guint8 *request, gsize n_byt
     gsize slot = self->submitted % IMP_PROBE_PACKETS_MAX;
     struct imp_board_counters before, after;
     imp_board_advance_to_ns(self->board, self->host_ns + self->round_trip_ns / 2);
+    guint64 late_ns;
+    enum imp_board_packet_fate fate = imp_board_packet_fate(self->board, &late_ns);
+    if (fate == IMP_BOARD_PACKET_UNPLUGGED) {
+        self->unplugged = TRUE;
+        imp_error_set(error, IMP_E_PROBE_LOST, "%s: unplugged", probe->name);
+        return FALSE;
+    }
+    if (fate == IMP_BOARD_PACKET_REQUEST_LOST) {
+        self->answers[slot].ready_ns = G_MAXUINT64;
+        self->submitted++;
+        return TRUE;
+    }
     imp_board_get_counters(self->board, &before);
     guint64 begin_ns = imp_board_now_ns(self->board);
     self->answers[slot].n_bytes = imp_board_dap(self->board, request, n_bytes, self->answers[slot].bytes,
@@ -30,7 +42,9 @@ static gboolean board_submit(ImpProbe *probe, const guint8 *request, gsize n_byt
     }
     const Sent sent = {(gint64)(self->host_ns / 1000), after.swclk - before.swclk};
     g_array_append_val(self->sent, sent);
-    self->answers[slot].ready_ns = imp_board_now_ns(self->board) + self->round_trip_ns / 2;
+    self->answers[slot].ready_ns = fate == IMP_BOARD_PACKET_ANSWER_LOST
+                                       ? G_MAXUINT64
+                                       : imp_board_now_ns(self->board) + self->round_trip_ns / 2 + late_ns;
     self->submitted++;
     return TRUE;
 }
@@ -44,12 +58,14 @@ static gboolean board_collect(ImpProbe *probe, guint8 *response, gsize cap, gsiz
         return FALSE;
     }
     g_assert_cmpuint(self->collected, <, self->submitted);
-    if (self->silent) {
-        self->host_ns += (guint64)timeout_ms * 1000 * 1000;
+    gsize slot = self->collected % IMP_PROBE_PACKETS_MAX;
+    guint64 end_ns = self->host_ns + (guint64)timeout_ms * 1000 * 1000;
+    if (self->silent || self->answers[slot].ready_ns > end_ns) {
+        self->host_ns = end_ns;
         imp_error_set(error, IMP_E_PROBE_TIMEOUT, "%s: no answer", probe->name);
         return FALSE;
     }
-    gsize slot = self->collected++ % IMP_PROBE_PACKETS_MAX;
+    self->collected++;
     self->host_ns = MAX(self->host_ns, self->answers[slot].ready_ns);
     if (self->answers[slot].n_bytes > cap) {
         imp_error_set(error, IMP_E_PROBE_PROTOCOL, "%s: answer of %zu bytes", probe->name,
