@@ -62,6 +62,9 @@ struct resident_control {
     uint32_t data_bytes;
     uint32_t slots;
     uint32_t algorithms; /* struct resident_algorithm[] */
+    uint32_t crc_table; /* room for RESIDENT_CRC_ENTRIES words, or 0: the runner does with a smaller table */
 };
+
+#define RESIDENT_CRC_ENTRIES 256
 
 #endif

@@ -21,6 +21,9 @@
 #define CSW_SIZE8  0u
 #define CSW_SIZE32 2u
 
+/* A word read in bulk is 46, and TAR and the end of a packet cost some. */
+#define READ_CLOCKS_PER_WORD 46.6
+
 #define POWER_UP_LIMIT_US (200 * 1000)
 #define POWER_UP_POLL_US  1000
 #define WAIT_LIMIT_US     (500 * 1000) /* a chip that is busy: say, with an erase that an earlier session began */
@@ -127,8 +130,18 @@ static gboolean identify_ap(ImpAdi *adi, GError **error)
 gboolean imp_adi_connect(ImpAdi *adi, GError **error)
 {
     adi->tar_wrap = IMP_ADI_TAR_WRAP_MIN;
-    return imp_dap_configure(adi->dap, adi->swd_hz, error) && find_line(adi, error) && power_up(adi, error) &&
-           identify_ap(adi, error);
+    gint64 begin_us = imp_clock_boot_us(adi->clock);
+    if (!imp_dap_configure(adi->dap, adi->swd_hz, error))
+        return FALSE;
+    adi->round_trip_us = (guint32)((imp_clock_boot_us(adi->clock) - begin_us) / IMP_DAP_CONFIGURE_ROUNDS);
+    return find_line(adi, error) && power_up(adi, error) && identify_ap(adi, error);
+}
+
+gdouble imp_adi_read_us(const ImpAdi *adi, guint64 n_bytes)
+{
+    gdouble wire_us = (gdouble)n_bytes / 4 * READ_CLOCKS_PER_WORD * 1e6 / adi->swd_hz;
+    gdouble rounds_us = (gdouble)n_bytes / (gdouble)imp_dap_flight_bytes(adi->dap) * adi->round_trip_us;
+    return MAX(wire_us, rounds_us) + adi->round_trip_us;
 }
 
 void imp_adi_power_down(ImpAdi *adi)

@@ -17,6 +17,7 @@ typedef struct {
     const gint *cancel; /* may be NULL */
     ImpLinkHealth *health;
     guint32 swd_hz;
+    guint32 round_trip_us; /* of a packet without SWD, measured while connecting */
     guint32 dpidr;
     guint32 ap_idr;
     guint32 tar_wrap; /* bytes */
@@ -50,6 +51,9 @@ gboolean imp_adi_write(ImpAdi *adi, guint64 address, const guint8 *bytes, gsize 
 gboolean imp_adi_read32(ImpAdi *adi, guint32 address, guint32 *out, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean imp_adi_write32(ImpAdi *adi, guint32 address, guint32 value,
                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* How long reading n_bytes in one go takes, as far as wire and probe are known. */
+gdouble imp_adi_read_us(const ImpAdi *adi, guint64 n_bytes);
 
 /* FALSE and IMP_E_CANCELLED once the cancel flag is set. */
 gboolean imp_adi_check_cancel(const ImpAdi *adi, GError **error) G_GNUC_WARN_UNUSED_RESULT;

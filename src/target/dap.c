@@ -472,6 +472,11 @@ void imp_dap_free(ImpDap *dap)
     g_free(dap);
 }
 
+gsize imp_dap_flight_bytes(const ImpDap *dap)
+{
+    return (dap->packet_bytes - BLOCK_RESPONSE) / 4 * 4 * dap->packet_count;
+}
+
 gboolean imp_dap_configure(ImpDap *dap, guint32 swd_hz, GError **error)
 {
     guint8 clock[5] = {CMD_SWJ_CLOCK};

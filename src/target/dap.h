@@ -36,6 +36,11 @@ ImpDap *imp_dap_open(ImpProbe *probe, ImpLinkHealth *health, GError **error) G_G
 /* Leaves SWD (if the probe still answers) and frees. NULL is allowed. */
 void imp_dap_free(ImpDap *dap);
 
+/* Bytes of read data that packets in flight can carry in one round trip. */
+gsize imp_dap_flight_bytes(const ImpDap *dap);
+
+#define IMP_DAP_CONFIGURE_ROUNDS 3 /* packets, each waited for, none with SWD transfers */
+
 /* SWCLK, no idle cycles, the probe's repeats on WAIT, one turnaround cycle without data phase. */
 gboolean imp_dap_configure(ImpDap *dap, guint32 swd_hz, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

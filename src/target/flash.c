@@ -6,10 +6,8 @@
 
 #include <string.h>
 
-/* SWD clocks for a word read in bulk (46) with TAR and end-of-packet reads, and a look at the status now and then. */
-#define READ_CLOCKS_PER_WORD 47
-#define MISMATCH_BYTES       4 /* shown of a difference */
-#define ERASE_RUN_MAX        (16u * 1024 * 1024) /* bytes of one erase command */
+#define MISMATCH_BYTES 4 /* shown of a difference */
+#define ERASE_RUN_MAX  (16u * 1024 * 1024) /* bytes of one erase command */
 
 struct ImpFlash {
     ImpTarget *target;
@@ -335,7 +333,8 @@ static void mark_blank(ImpFlash *flash, const GArray *sectors)
 {
     const ImpDevice *device = flash->device;
     for (gsize i = 0; flash->job->erase == IMP_FLASH_ERASE_ALL && i < device->n_algorithms; i++)
-        memset(flash->blank[i], 1, page_count(device->algorithms[i]));
+        if ((int)i != device->unlock_algorithm) /* a mass erase leaves option bytes */
+            memset(flash->blank[i], 1, page_count(device->algorithms[i]));
     for (guint i = 0; i < sectors->len; i++) {
         const Sector *sector = &g_array_index(sectors, Sector, i);
         const ImpAlgorithm *a = sector->algorithm;
@@ -349,11 +348,46 @@ static void mark_blank(ImpFlash *flash, const GArray *sectors)
     }
 }
 
-/* Neighbouring sectors of one size go into one command. */
+static gboolean erase_all(ImpFlash *flash, GError **error)
+{
+    const ImpAlgorithm *a = flash->device->algorithms[flash->device->erase_all_algorithm];
+    return imp_runner_erase_chip(flash->runner, index_loaded(flash, a), error);
+}
+
+/* TRUE if the sectors are all that a mass erase would take, so that one may stand for those of its own algorithm. */
+static gboolean is_everything(const ImpFlash *flash, const GArray *sectors)
+{
+    const ImpDevice *device = flash->device;
+    guint64 bytes[IMP_DEVICE_ALGORITHMS_MAX] = {0};
+    if (device->erase_all_algorithm < 0 ||
+        device->algorithms[device->erase_all_algorithm]->erase_chip == IMP_ENTRY_NONE || sectors->len < 2)
+        return FALSE;
+    for (guint i = 0; i < sectors->len; i++) {
+        const Sector *sector = &g_array_index(sectors, Sector, i);
+        bytes[index_in_device(flash, sector->algorithm)] += sector->size_bytes;
+    }
+    for (gsize i = 0; i < device->n_algorithms; i++)
+        if ((int)i != device->unlock_algorithm && bytes[i] < device->algorithms[i]->size_bytes)
+            return FALSE;
+    return TRUE;
+}
+
+/* Neighbouring sectors of one size go into one command; all there are into a mass erase, and then those that it may leave. */
 static gboolean erase_sectors(ImpFlash *flash, const GArray *sectors, GError **error)
 {
+    const ImpAlgorithm *done = NULL;
+    if (is_everything(flash, sectors)) {
+        done = flash->device->algorithms[flash->device->erase_all_algorithm];
+        if (!erase_all(flash, error))
+            return FALSE;
+        flash->result.bytes_erased += done->size_bytes;
+    }
     for (guint i = 0; i < sectors->len;) {
         const Sector *first = &g_array_index(sectors, Sector, i);
+        if (first->algorithm == done) {
+            i++;
+            continue;
+        }
         guint64 size = 0;
         for (; i < sectors->len; i++) {
             const Sector *next = &g_array_index(sectors, Sector, i);
@@ -369,12 +403,6 @@ static gboolean erase_sectors(ImpFlash *flash, const GArray *sectors, GError **e
     }
     flash->result.sectors_erased = sectors->len;
     return TRUE;
-}
-
-static gboolean erase_all(ImpFlash *flash, GError **error)
-{
-    const ImpAlgorithm *a = flash->device->algorithms[flash->device->erase_all_algorithm];
-    return imp_runner_erase_chip(flash->runner, index_loaded(flash, a), error);
 }
 
 static gboolean program(ImpFlash *flash, Page *page, GError **error)
@@ -529,10 +557,14 @@ static ImpFlashVerify choose_verify(const ImpFlash *flash)
         return IMP_FLASH_VERIFY_READ_BACK;
     if (flash->job->verify != IMP_FLASH_VERIFY_FASTEST)
         return flash->job->verify;
-    gdouble read_s = READ_CLOCKS_PER_WORD / 4.0 / flash->target->swd_hz;
-    gdouble check_s =
-        flash->device->core_hz > 0 ? (gdouble)IMP_RUNNER_CRC_CYCLES / flash->device->core_hz : read_s;
-    return check_s < read_s ? IMP_FLASH_VERIFY_CHECKSUM : IMP_FLASH_VERIFY_READ_BACK;
+    /* A checksum costs at least one look more than the data's own way. */
+    const ImpAdi *adi = &imp_swd(flash->target)->adi;
+    gdouble read_us = imp_adi_read_us(adi, flash->verify_total);
+    gdouble check_us = flash->device->core_hz == 0 ? read_us
+                                                   : (gdouble)flash->verify_total * IMP_RUNNER_CRC_CYCLES *
+                                                             1e6 / flash->device->core_hz +
+                                                         2 * imp_adi_read_us(adi, IMP_RUNNER_CHECK_BYTES);
+    return check_us < read_us ? IMP_FLASH_VERIFY_CHECKSUM : IMP_FLASH_VERIFY_READ_BACK;
 }
 
 static gboolean verify(ImpFlash *flash, const GArray *sectors, GError **error)

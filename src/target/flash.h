@@ -18,7 +18,7 @@ typedef struct ImpFlash ImpFlash;
 typedef enum {
     IMP_FLASH_ERASE_NONE = 2,
     IMP_FLASH_ERASE_ALL, /* mass erase: EraseChip of device->erase_all_algorithm */
-    IMP_FLASH_ERASE_USED, /* the sectors that the segments touch */
+    IMP_FLASH_ERASE_USED, /* the sectors that the segments touch; one mass erase if that is all there are */
     IMP_FLASH_ERASE_SECTORS, /* the listed sectors */
 } ImpFlashErase;
 
@@ -59,7 +59,7 @@ typedef struct {
 } ImpFlashJob;
 
 typedef struct {
-    guint64 sectors_erased; /* 0 for a mass erase */
+    guint64 sectors_erased; /* 0 for ERASE_ALL */
     guint64 bytes_erased; /* of sectors */
     guint64 bytes_programmed; /* of pages sent to the chip */
     guint64 bytes_skipped; /* of pages that are blank after an erase */

@@ -79,8 +79,9 @@ struct ImpRunnerCheck {
 gboolean imp_runner_check(ImpRunner *runner, ImpRunnerCheck *checks, gsize n_checks,
                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Cycles of the core for each byte of a checksum, for choosing how to verify. */
-#define IMP_RUNNER_CRC_CYCLES 16
+/* For choosing how to verify: cycles of the core for each byte of a checksum; what a look at one costs, in bytes read. */
+#define IMP_RUNNER_CRC_CYCLES  8
+#define IMP_RUNNER_CHECK_BYTES 64
 
 /* The two kinds, for imp_runner_start. */
 ImpRunner *imp_runner_resident_start(ImpTarget *target, const ImpDevice *device,

@@ -10,22 +10,24 @@
 extern const guint8 resident_code[];
 extern const gsize resident_code_bytes;
 
-#define ALIGN16(n)        (((n) + 15u) & ~15u)
-#define TRAILER_BYTES     ((guint32)sizeof(struct resident_trailer))
-#define STACK_CANARY      0xC0DEFA11u
-#define STATUS_BYTES      8 /* done, at */
-#define XPSR_THUMB        0x01000000u
-#define LR_NOWHERE        0xFFFFFFFFu
-#define POLL_MIN_US       200
-#define POLL_MAX_US       (50 * 1000)
-#define IDLE_LIMIT_MS     1000
-#define CHIP_LIMIT_MAX_MS (300 * 1000) /* of a mass erase */
-#define DONE_MASK         0x7FFFFFFFu
-#define NEAR_THE_END      2 /* commands: the last page and the clean-up behind it */
+#define ALIGN16(n)         (((n) + 15u) & ~15u)
+#define TRAILER_BYTES      ((guint32)sizeof(struct resident_trailer))
+#define CRC_TABLE_BYTES    (RESIDENT_CRC_ENTRIES * 4)
+#define SLOTS_BEFORE_TABLE 4 /* the ring has these before there is a large table for checksums */
+#define STACK_CANARY       0xC0DEFA11u
+#define STATUS_BYTES       8 /* done, at */
+#define XPSR_THUMB         0x01000000u
+#define LR_NOWHERE         0xFFFFFFFFu
+#define POLL_MIN_US        200
+#define POLL_MAX_US        (50 * 1000)
+#define IDLE_LIMIT_MS      1000
+#define CHIP_LIMIT_MAX_MS  (300 * 1000) /* of a mass erase */
+#define DONE_MASK          0x7FFFFFFFu
+#define NEAR_THE_END       2 /* commands: the last page and the clean-up behind it */
 
 G_STATIC_ASSERT(sizeof(struct resident_trailer) == 16);
 G_STATIC_ASSERT(sizeof(struct resident_algorithm) == 32);
-G_STATIC_ASSERT(sizeof(struct resident_control) == 36);
+G_STATIC_ASSERT(sizeof(struct resident_control) == 40);
 
 /* A command that the runner may not have finished yet. */
 typedef struct {
@@ -54,6 +56,7 @@ typedef struct {
     ImpRunnerEvents events;
 
     guint32 control, stack_bottom, stack_top, entry; /* addresses in the target */
+    guint32 crc_table; /* 0: the RAM is needed for the ring */
     guint32 ring, data_bytes, slot_bytes, slots;
 
     guint64 queued, done; /* commands */
@@ -62,10 +65,12 @@ typedef struct {
     guint8 *scratch; /* one slot */
     gint64 last_change_us; /* when progress was last seen */
     Pace paces[PACES];
+    gboolean ending; /* the last commands are on their way: looks include the stack's last word */
+    guint32 canary; /* that word */
 
     gboolean asked; /* a look at the status travels behind other packets */
     guint64 asked_ticket;
-    guint8 asked_status[STATUS_BYTES];
+    guint8 asked_done[4];
 } Resident;
 
 static gint64 now_us(const Resident *runner)
@@ -102,12 +107,17 @@ static gboolean plan(const ImpDevice *device, const ImpAlgorithm *const *algorit
     out->stack_bottom = (guint32)(base + at);
     at += IMP_RUNNER_STACK;
     out->stack_top = (guint32)(base + at);
-    out->ring = (guint32)(base + at);
     out->data_bytes = ALIGN16(page_bytes);
     out->slot_bytes = out->data_bytes + TRAILER_BYTES;
     guint64 end = device->ram_start + device->ram_bytes;
     if (base + at >= end || end > G_MAXUINT32)
         return FALSE;
+    out->crc_table = 0;
+    if (base + at + CRC_TABLE_BYTES + (guint64)SLOTS_BEFORE_TABLE * out->slot_bytes <= end) {
+        out->crc_table = (guint32)(base + at);
+        at += CRC_TABLE_BYTES;
+    }
+    out->ring = (guint32)(base + at);
     out->slots = (guint32)MIN((end - base - at) / out->slot_bytes, IMP_RUNNER_SLOTS_MAX);
     return out->slots >= IMP_RUNNER_SLOTS_MIN;
 }
@@ -144,7 +154,8 @@ static guint8 *make_image(const Resident *runner, guint32 image_bytes)
                                runner->slot_bytes,
                                runner->data_bytes,
                                runner->slots,
-                               runner->control + table};
+                               runner->control + table,
+                               runner->crc_table};
     G_STATIC_ASSERT(sizeof control == sizeof(struct resident_control));
     put_words(image, control, G_N_ELEMENTS(control));
     memcpy(image + at, resident_code, resident_code_bytes);
@@ -359,9 +370,8 @@ static void report(Resident *runner, Command *command, guint32 finished)
 }
 
 /* Takes in what the runner wrote into its control block. */
-static gboolean take_status(Resident *runner, const guint8 status[STATUS_BYTES], GError **error)
+static gboolean take_status(Resident *runner, guint32 word, guint32 at, GError **error)
 {
-    guint32 word = imp_le32(status), at = imp_le32(status + 4);
     guint32 behind = (word & DONE_MASK) - (guint32)(runner->done & DONE_MASK);
     if (behind > runner->queued - runner->done) {
         imp_error_set(error, IMP_E_ALGORITHM_CRASHED,
@@ -407,21 +417,25 @@ static gboolean take_answer(Resident *runner, GError **error)
     GError *why = NULL;
     gboolean good = imp_adi_wait(runner->adi, runner->asked_ticket, &why);
     runner->asked = FALSE;
-    good = good && take_status(runner, runner->asked_status, &why);
+    good = good && take_status(runner, imp_le32(runner->asked_done), runner->at, &why);
     return in_step(runner, good, why, error);
 }
 
-/* Asks for the status and waits for the answer. */
+/* Asks for the status and waits for the answer. In the end the stack's last word is read behind it, which saves a round. */
 static gboolean poll(Resident *runner, GError **error)
 {
-    guint8 status[STATUS_BYTES], core[4];
+    guint8 status[STATUS_BYTES], core[4], canary[4];
     GError *why = NULL;
     ImpAdi *adi = runner->adi;
     imp_adi_queue_read(adi, runner->control, status, STATUS_BYTES / 4);
     imp_target_queue_poll_core(runner->target, core);
+    if (runner->ending)
+        imp_adi_queue_read32(adi, runner->stack_bottom, canary);
     gboolean good = imp_adi_flush(adi, &why);
+    if (good && runner->ending)
+        runner->canary = imp_le32(canary);
     runner->asked = FALSE; /* answered as well, and older */
-    good = good && take_status(runner, status, &why);
+    good = good && take_status(runner, imp_le32(status), imp_le32(status + 4), &why);
     if (good && (imp_le32(core) & (IMP_DHCSR_S_HALT | IMP_DHCSR_S_LOCKUP)) != 0)
         good = explain(runner, 0, &why);
     return in_step(runner, good, why, error);
@@ -461,7 +475,8 @@ static gboolean wait_for(Resident *runner, guint64 last, GError **error)
         gint64 wait = expected < 0 ? since / 8 : since < expected ? expected - since : (since - expected) / 4;
         /* Where the wire is slower than the flash, the pace is the wire's, which has nothing more to carry now: the last page
          * takes less. */
-        if (since < expected && runner->queued - runner->done <= NEAR_THE_END)
+        if (since < expected && runner->queued - runner->done <= NEAR_THE_END &&
+            current(runner)->op == RESIDENT_PROGRAM)
             wait /= 2;
         imp_clock_sleep_us(runner->adi->clock, CLAMP(wait, POLL_MIN_US, POLL_MAX_US));
         if (!poll(runner, error))
@@ -518,7 +533,7 @@ static gboolean put(Resident *runner, const Command *command, const guint8 *data
         imp_adi_queue_write(adi, slot + runner->data_bytes, trailer, TRAILER_BYTES / 4);
     }
     if (!runner->asked && runner->queued - runner->done >= MAX(1, runner->slots * 7 / 8)) {
-        imp_adi_queue_read(adi, runner->control, runner->asked_status, STATUS_BYTES / 4);
+        imp_adi_queue_read(adi, runner->control, runner->asked_done, 1);
         runner->asked = TRUE;
         runner->asked_ticket = imp_dap_ticket(adi->dap);
     }
@@ -566,12 +581,13 @@ static gboolean resident_finish(ImpRunner *base, GError **error)
 {
     Resident *runner = (Resident *)base;
     const Command command = {.op = RESIDENT_IDLE};
-    guint32 canary;
-    if (!put(runner, &command, NULL, 0, error) || !poll(runner, error) ||
-        !wait_for(runner, runner->queued, error) ||
-        !imp_adi_read32(runner->adi, runner->stack_bottom, &canary, error))
+    runner->ending = TRUE;
+    gboolean good = put(runner, &command, NULL, 0, error) && poll(runner, error) &&
+                    wait_for(runner, runner->queued, error);
+    runner->ending = FALSE;
+    if (!good)
         return FALSE;
-    if (canary == STACK_CANARY)
+    if (runner->canary == STACK_CANARY)
         return TRUE;
     imp_error_set_at(error, IMP_E_ALGORITHM_CRASHED, runner->stack_bottom, NULL, NULL, 0,
                      "the flash algorithm used more than %d bytes of stack", IMP_RUNNER_STACK);

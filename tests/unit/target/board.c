@@ -636,6 +636,102 @@ static void test_fast_flash(void)
     tear_down(&f);
 }
 
+/* Where RAM is short the runner has no large table for checksums; they are the same, from any address on. */
+static void test_checksum_tables(void)
+{
+    static const guint32 rows[] = {6 * 1024, 16 * 1024};
+    g_autoptr(GBytes) a = pattern(2 * PAGE + 7), b = pattern(1), c = pattern(301);
+    const ImpFlashSegment segments[] = {{0x3, a}, {0x1002, b}, {0x1201, c}};
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        Fixture f;
+        GError *error = NULL;
+        set_up(&f, IMP_BOARD_FILL_RANDOM);
+        must_attach(&f);
+        f.device->ram_bytes = rows[i];
+        const ImpFlashJob job = {.erase = IMP_FLASH_ERASE_USED,
+                                 .program = TRUE,
+                                 .verify = IMP_FLASH_VERIFY_CHECKSUM,
+                                 .segments = segments,
+                                 .n_segments = G_N_ELEMENTS(segments)};
+        ImpFlashResult result;
+        gboolean good = run(&f, &job, &result, &error);
+        g_assert_no_error(error);
+        g_assert_true(good);
+        g_assert_cmpint(result.verified_by, ==, IMP_FLASH_VERIFY_CHECKSUM);
+        tear_down(&f);
+    }
+}
+
+/* Every page of the chip in use: one mass erase does. One page less: page by page. */
+static void test_erase_unit(void)
+{
+    enum { CHIP_BYTES = 128 * 1024, CHIP_PAGE = 1024 };
+    for (guint less = 0; less < 2; less++) {
+        Fixture f;
+        GError *error = NULL;
+        set_up_chip(&f, "fastflash", "STM32F103CB", NULL);
+        const ImpTargetOptions options = {.swd_hz = 10000000};
+        f.target = imp_target_attach(&f.probe->probe, &f.probe->clock, &options, &error);
+        g_assert_no_error(error);
+        g_autoptr(GBytes) bytes = pattern(CHIP_BYTES - less * CHIP_PAGE);
+        const ImpFlashSegment segment = {0x08000000, bytes};
+        const ImpFlashJob job = {.erase = IMP_FLASH_ERASE_USED,
+                                 .program = TRUE,
+                                 .verify = IMP_FLASH_VERIFY_CHECKSUM,
+                                 .segments = &segment,
+                                 .n_segments = 1};
+        ImpFlashResult result;
+        gboolean good = run(&f, &job, &result, &error);
+        g_assert_no_error(error);
+        g_assert_true(good);
+        struct imp_board_counters counters;
+        imp_board_get_counters(f.board, &counters);
+        g_assert_cmpuint(counters.mass_erases, ==, less == 0);
+        g_assert_cmpuint(counters.pages_erased, ==, less == 0 ? 0 : CHIP_BYTES / CHIP_PAGE - 1);
+        g_assert_cmpuint(result.bytes_erased, ==, CHIP_BYTES - less * CHIP_PAGE);
+        tear_down(&f);
+    }
+}
+
+/* The way to verify that takes less time, as far as it depends on the wire, the probe and the core. */
+static void test_fastest_verify(void)
+{
+    static const struct {
+        guint32 hz, core_hz;
+        guint round_trip_us;
+        guint16 packet_bytes;
+        ImpFlashVerify how;
+    } rows[] = {
+        {1000000, 16000000, 125, 512, IMP_FLASH_VERIFY_CHECKSUM},
+        {50000000, 16000000, 125, 512, IMP_FLASH_VERIFY_READ_BACK},
+        {50000000, 16000000, 4000, 64, IMP_FLASH_VERIFY_CHECKSUM}, /* the probe is slower than the wire */
+        {10000000, 1000000, 125, 512, IMP_FLASH_VERIFY_READ_BACK},
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        Fixture f;
+        GError *error = NULL;
+        set_up_packets(&f, IMP_BOARD_FILL_RANDOM, rows[i].packet_bytes, 4);
+        f.probe->round_trip_ns = rows[i].round_trip_us * 1000;
+        f.device->core_hz = rows[i].core_hz;
+        const ImpTargetOptions options = {.swd_hz = rows[i].hz};
+        f.target = imp_target_attach(&f.probe->probe, &f.probe->clock, &options, &error);
+        g_assert_no_error(error);
+        g_autoptr(GBytes) bytes = pattern(32 * PAGE);
+        const ImpFlashSegment segment = {0, bytes};
+        const ImpFlashJob job = {.erase = IMP_FLASH_ERASE_ALL,
+                                 .program = TRUE,
+                                 .verify = IMP_FLASH_VERIFY_FASTEST,
+                                 .segments = &segment,
+                                 .n_segments = 1};
+        ImpFlashResult result;
+        gboolean good = run(&f, &job, &result, &error);
+        g_assert_no_error(error);
+        g_assert_true(good);
+        g_assert_cmpint(result.verified_by, ==, rows[i].how);
+        tear_down(&f);
+    }
+}
+
 static void test_crc(void)
 {
     g_assert_cmphex(imp_crc32((const guint8 *)"123456789", 9), ==,
@@ -664,5 +760,8 @@ int main(int argc, char **argv)
     g_test_add_func("/target/board/disturbed", test_disturbed);
     g_test_add_func("/target/board/attach-again", test_attach_again);
     g_test_add_func("/target/board/fast-flash", test_fast_flash);
+    g_test_add_func("/target/board/checksum-tables", test_checksum_tables);
+    g_test_add_func("/target/board/erase-unit", test_erase_unit);
+    g_test_add_func("/target/board/fastest-verify", test_fastest_verify);
     return g_test_run();
 }
