@@ -94,6 +94,20 @@ void imp_error_set_at(GError **error, ImpErrorCode code, guint64 address, const 
     detail->found_bytes = keep(detail->found, found, n_bytes);
 }
 
+void imp_error_set_values(GError **error, ImpErrorCode code, const guint8 *expected, const guint8 *found,
+                          gsize n_bytes, const char *format, ...)
+{
+    if (error == NULL)
+        return;
+    va_list args;
+    va_start(args, format);
+    set_valist(error, code, format, args);
+    va_end(args);
+    ImpErrorDetail *detail = imp_error_get_private(*error);
+    detail->expected_bytes = keep(detail->expected, expected, n_bytes);
+    detail->found_bytes = keep(detail->found, found, n_bytes);
+}
+
 void imp_error_set_step(GError **error, const char *step)
 {
     if (error == NULL || *error == NULL || (*error)->domain != IMP_ERROR)

@@ -61,6 +61,10 @@ void imp_error_set(GError **error, ImpErrorCode code, const char *format, ...) G
 void imp_error_set_at(GError **error, ImpErrorCode code, guint64 address, const guint8 *expected,
                       const guint8 *found, gsize n_bytes, const char *format, ...) G_GNUC_PRINTF(7, 8);
 
+/* The same without a place. */
+void imp_error_set_values(GError **error, ImpErrorCode code, const guint8 *expected, const guint8 *found,
+                          gsize n_bytes, const char *format, ...) G_GNUC_PRINTF(6, 7);
+
 /* Names the step in an error of IMP_ERROR that has none yet; anything else is left alone. error may be NULL, or
  * point to NULL. */
 void imp_error_set_step(GError **error, const char *step);

@@ -1,5 +1,6 @@
 #include "board/server.h"
 #include "board/control.h"
+#include "board/supply.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -23,7 +24,7 @@
 #define IN_BYTES       (16u * (HEADER_BYTES + IMP_BOARD_PACKET_SIZE_MAX))
 #define OUT_BYTES      (256u * 1024u) /* responses of one turn: whatever was read at once, and the held packets */
 #define HELD_MAX       IMP_BOARD_PACKET_COUNT_MAX
-#define CONTROLS_MAX   8u
+#define CONTROLS_MAX   8u /* clients of the control and power ports together */
 #define SEND_TIMEOUT_S 5 /* a client that does not read its answers is dropped */
 #define BACKLOG        8
 /* A longer gap of the wall clock is cut to this while the core runs: emulating what nobody looks at costs CPU, and the next
@@ -34,6 +35,7 @@ static const uint8_t signature[4] = {0x44, 0x41, 0x50, 0x00};
 
 struct control_client {
     int fd;
+    bool power; /* speaks SCPI with the supply */
     size_t used;
     char line[IMP_CONTROL_LINE_MAX];
 };
@@ -46,7 +48,7 @@ struct held_packet { /* DAP_QueueCommands: waits for a packet of another kind */
 struct ImpServer {
     ImpBoard *board;
     struct imp_server_options options;
-    int dap_listen, control_listen;
+    int dap_listen, control_listen, power_listen;
     int dap_fd;
     size_t in_used, out_used;
     uint8_t in[IN_BYTES], out[OUT_BYTES];
@@ -55,7 +57,8 @@ struct ImpServer {
     uint64_t late_until_ns; /* wall clock: a fault makes the next packet's answer wait until then; 0: no */
     struct control_client controls[CONTROLS_MAX];
     uint64_t wall_ns; /* when the last request had been answered */
-    char dap_addr[IMP_SERVER_ADDR_MAX], control_addr[IMP_SERVER_ADDR_MAX];
+    struct imp_supply supply;
+    struct imp_server_addrs addrs;
     bool stop;
 };
 
@@ -302,15 +305,32 @@ static void drop_control(struct control_client *c)
     c->used = 0;
 }
 
+/* false: there is no answer */
+static bool answer_line(ImpServer *s, bool power, char *line, char reply[IMP_CONTROL_LINE_MAX])
+{
+    static const char supply[] = "supply";
+    if (power) {
+        imp_supply_execute(&s->supply, line, reply);
+        return reply[0] != 0;
+    }
+    if (s->power_listen >= 0 && strncmp(line, supply, sizeof supply - 1) == 0)
+        imp_supply_control(&s->supply, line + sizeof supply - 1, reply);
+    else if (!imp_control_execute(s->board, line, reply))
+        s->stop = true;
+    return true;
+}
+
 static bool execute_line(ImpServer *s, struct control_client *c, char *line)
 {
     char reply[IMP_CONTROL_LINE_MAX + 1];
+    _Static_assert(IMP_CONTROL_LINE_MAX >= IMP_SUPPLY_LINE_MAX, "answers of both ports fit");
     follow_wall_clock(s);
-    if (!imp_control_execute(s->board, line, reply))
-        s->stop = true;
-    size_t n = strlen(reply);
-    reply[n] = '\n';
-    bool ok = send_all(c->fd, reply, n + 1);
+    bool ok = true;
+    if (answer_line(s, c->power, line, reply)) {
+        size_t n = strlen(reply);
+        reply[n] = '\n';
+        ok = send_all(c->fd, reply, n + 1);
+    }
     s->wall_ns = wall_clock_ns();
     return ok;
 }
@@ -345,12 +365,12 @@ static void read_control(ImpServer *s, struct control_client *c)
     }
 }
 
-static void accept_control(ImpServer *s)
+static void accept_control(ImpServer *s, bool power)
 {
-    int fd = accept_client(s->control_listen);
+    int fd = accept_client(power ? s->power_listen : s->control_listen);
     for (unsigned i = 0; i < CONTROLS_MAX && fd >= 0; i++) {
         if (s->controls[i].fd < 0) {
-            s->controls[i] = (struct control_client){.fd = fd};
+            s->controls[i] = (struct control_client){.fd = fd, .power = power};
             return;
         }
     }
@@ -373,13 +393,19 @@ ImpServer *imp_server_open(ImpBoard *board, const struct imp_server_options *opt
     }
     s->board = board;
     s->options = *options;
-    s->dap_fd = s->control_listen = -1;
+    s->dap_fd = s->control_listen = s->power_listen = -1;
     for (unsigned i = 0; i < CONTROLS_MAX; i++)
         s->controls[i].fd = -1;
-    s->dap_listen = open_listener(options->dap_addr, s->dap_addr, why);
+    s->dap_listen = open_listener(options->dap_addr, s->addrs.dap, why);
     if (s->dap_listen >= 0 && options->control_addr)
-        s->control_listen = open_listener(options->control_addr, s->control_addr, why);
-    if (s->dap_listen < 0 || (options->control_addr && s->control_listen < 0)) {
+        s->control_listen = open_listener(options->control_addr, s->addrs.control, why);
+    bool ok = s->dap_listen >= 0 && (!options->control_addr || s->control_listen >= 0);
+    if (ok && options->power_addr) {
+        s->power_listen = open_listener(options->power_addr, s->addrs.power, why);
+        ok = s->power_listen >= 0;
+        imp_supply_init(&s->supply, board);
+    }
+    if (!ok) {
         imp_server_close(s);
         return NULL;
     }
@@ -387,14 +413,12 @@ ImpServer *imp_server_open(ImpBoard *board, const struct imp_server_options *opt
     return s;
 }
 
-void imp_server_get_addrs(const ImpServer *s, char dap[IMP_SERVER_ADDR_MAX],
-                          char control[IMP_SERVER_ADDR_MAX])
+void imp_server_get_addrs(const ImpServer *s, struct imp_server_addrs *out)
 {
-    memcpy(dap, s->dap_addr, IMP_SERVER_ADDR_MAX);
-    memcpy(control, s->control_addr, IMP_SERVER_ADDR_MAX);
+    *out = s->addrs;
 }
 
-enum { P_STOP, P_DAP, P_CONTROL_LISTEN, P_CONTROL0, P_COUNT = P_CONTROL0 + CONTROLS_MAX };
+enum { P_STOP, P_DAP, P_CONTROL_LISTEN, P_POWER_LISTEN, P_CONTROL0, P_COUNT = P_CONTROL0 + CONTROLS_MAX };
 
 /* For poll: until the late answer is due, -1 if none is. */
 static int wait_ms(const ImpServer *s)
@@ -417,6 +441,7 @@ int imp_server_run(ImpServer *s, char why[IMP_SERVER_WHY_MAX])
                                                           : s->dap_listen,
                                    .events = POLLIN};
         p[P_CONTROL_LISTEN] = (struct pollfd){.fd = s->control_listen, .events = POLLIN};
+        p[P_POWER_LISTEN] = (struct pollfd){.fd = s->power_listen, .events = POLLIN};
         for (unsigned i = 0; i < CONTROLS_MAX; i++)
             p[P_CONTROL0 + i] = (struct pollfd){.fd = s->controls[i].fd, .events = POLLIN};
         if (poll(p, P_COUNT, wait_ms(s)) < 0) {
@@ -431,7 +456,9 @@ int imp_server_run(ImpServer *s, char why[IMP_SERVER_WHY_MAX])
             if (p[P_CONTROL0 + i].revents)
                 read_control(s, &s->controls[i]);
         if (p[P_CONTROL_LISTEN].revents)
-            accept_control(s);
+            accept_control(s, false);
+        if (p[P_POWER_LISTEN].revents)
+            accept_control(s, true);
         if (s->late_until_ns && wait_ms(s) == 0)
             go_on(s);
         if (p[P_DAP].revents) {
@@ -456,5 +483,7 @@ void imp_server_close(ImpServer *s)
         close(s->dap_listen);
     if (s->control_listen >= 0)
         close(s->control_listen);
+    if (s->power_listen >= 0)
+        close(s->power_listen);
     free(s);
 }

@@ -35,7 +35,8 @@ static void *serve(void *data)
 
 static void bench_open(Bench *b)
 {
-    char why[IMP_SERVER_WHY_MAX], dap[IMP_SERVER_ADDR_MAX], control[IMP_SERVER_ADDR_MAX];
+    char why[IMP_SERVER_WHY_MAX];
+    struct imp_server_addrs addrs;
     *b = (Bench){.stop_fd = eventfd(0, EFD_CLOEXEC)};
     b->board = imp_board_new("nrf51822", 1, NULL, NULL);
     g_assert_nonnull(b->board);
@@ -45,13 +46,13 @@ static void bench_open(Bench *b)
                             .dap_addr = "127.0.0.1:0", .control_addr = "127.0.0.1:0", .stop_fd = b->stop_fd},
                         why);
     g_assert_nonnull(b->server);
-    imp_server_get_addrs(b->server, dap, control);
+    imp_server_get_addrs(b->server, &addrs);
     g_assert_cmpint(pthread_create(&b->thread, NULL, serve, b), ==, 0);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    address.sin_port = htons((guint16)g_ascii_strtoull(strrchr(control, ':') + 1, NULL, 10));
+    address.sin_port = htons((guint16)g_ascii_strtoull(strrchr(addrs.control, ':') + 1, NULL, 10));
     b->control_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     g_assert_cmpint(connect(b->control_fd, (struct sockaddr *)&address, sizeof address), ==, 0);
-    g_autofree char *spec = g_strconcat("tcp:", dap, NULL);
+    g_autofree char *spec = g_strconcat("tcp:", addrs.dap, NULL);
     b->port = imp_port_thread_new(spec, imp_clock_system());
 }
 
