@@ -96,7 +96,8 @@ static gboolean power_up(ImpAdi *adi, GError **error)
         imp_dap_read(adi->dap, IMP_DP_CTRL_STAT, status);
         if (!imp_dap_flush(adi->dap, error))
             return FALSE;
-        if ((imp_le32(status) & STAT_POWER_ACK) == STAT_POWER_ACK)
+        adi->powered = (imp_le32(status) & STAT_POWER_ACK) == STAT_POWER_ACK;
+        if (adi->powered)
             return TRUE;
         if (imp_clock_boot_us(adi->clock) >= end) {
             imp_error_set(error, IMP_E_UNKNOWN_CORE,
@@ -130,6 +131,8 @@ static gboolean identify_ap(ImpAdi *adi, GError **error)
 gboolean imp_adi_connect(ImpAdi *adi, GError **error)
 {
     adi->tar_wrap = IMP_ADI_TAR_WRAP_MIN;
+    adi->powered = FALSE;
+    adi->recoveries = 0;
     gint64 begin_us = imp_clock_boot_us(adi->clock);
     if (!imp_dap_configure(adi->dap, adi->swd_hz, error))
         return FALSE;
@@ -147,6 +150,7 @@ gdouble imp_adi_read_us(const ImpAdi *adi, guint64 n_bytes)
 void imp_adi_power_down(ImpAdi *adi)
 {
     g_autoptr(GError) ignored = NULL;
+    adi->powered = FALSE;
     imp_dap_write(adi->dap, IMP_DP_CTRL_STAT, 0);
     if (!imp_dap_flush(adi->dap, &ignored))
         g_debug("while detaching: %s", ignored->message);
@@ -220,38 +224,67 @@ void imp_adi_queue_read32(ImpAdi *adi, guint32 address, guint8 out[4])
     imp_adi_queue_read(adi, address, out, 1);
 }
 
-/* FAULT: what do the sticky flags say? */
-static void explain_fault(ImpAdi *adi, GError **error)
+/* A debug port that forgot that its power was asked for has lost its supply, and all that is behind it too; or another
+ * chip is there. Says so in place of what it was taken for. */
+static gboolean check_powered(const ImpAdi *adi, guint32 status, GError **error)
+{
+    if (!adi->powered || (status & STAT_POWER_ACK) == STAT_POWER_ACK)
+        return TRUE;
+    g_autoptr(GError) old = *error;
+    *error = NULL;
+    imp_error_set(
+        error, IMP_E_TARGET_POWER,
+        "the chip lost its supply or was taken out: its debug port starts anew (CTRL/STAT 0x%08X; %s)",
+        status, old->message);
+    return FALSE;
+}
+
+/* FAULT: what do the sticky flags say? FALSE: the line itself does not work. */
+static gboolean explain_fault(ImpAdi *adi, GError **error)
 {
     guint8 status[4];
     imp_dap_read(adi->dap, IMP_DP_CTRL_STAT, status);
     imp_dap_write(adi->dap, IMP_DP_ABORT, ABORT_CLEAR_STICKY);
     if (!imp_dap_flush(adi->dap, NULL))
-        return;
+        return FALSE;
     guint32 flags = imp_le32(status);
+    if (!check_powered(adi, flags, error))
+        return TRUE;
     ImpErrorCode code = (flags & STAT_STICKYERR) != 0  ? IMP_E_BUS_FAULT
                         : (flags & STAT_WDATAERR) != 0 ? IMP_E_LINK_PARITY
                                                        : IMP_E_LINK_FAULT;
     g_autoptr(GError) old = *error;
     *error = NULL;
     imp_error_set(error, code, "%s (CTRL/STAT 0x%08X)", old->message, flags);
+    return TRUE;
+}
+
+/* The line was disturbed: resets it, and looks whether the chip behind it is still the one that it was. */
+static void reset_line(ImpAdi *adi, GError **error)
+{
+    guint32 dpidr;
+    guint8 status[4];
+    for (guint i = 0; i < CONNECT_TRIES && !imp_dap_is_broken(adi->dap); i++) {
+        if (!wake_line(adi, &dpidr, NULL))
+            continue;
+        imp_dap_read(adi->dap, IMP_DP_CTRL_STAT, status);
+        if (!imp_dap_flush(adi->dap, NULL))
+            continue;
+        adi->recoveries++;
+        (void)check_powered(adi, imp_le32(status), error);
+        return;
+    }
+    g_debug("the line stays dumb");
 }
 
 /* Brings the link back to a known state after a failed flush, so that the next access can work. */
 static void recover(ImpAdi *adi, GError **error)
 {
-    GError *why = NULL;
-    GError **place = error != NULL ? error : &why;
     forget(adi);
-    if (imp_dap_is_broken(adi->dap))
-        return;
-    guint32 dpidr;
-    if (*place != NULL && (*place)->code == IMP_E_LINK_FAULT)
-        explain_fault(adi, place);
-    else if (*place != NULL && (*place)->code == IMP_E_LINK_WAIT)
-        return; /* nothing is broken, the access was just not taken */
-    else if (!wake_line(adi, &dpidr, NULL))
-        g_debug("the line stays dumb");
+    if (imp_dap_is_broken(adi->dap) || (*error)->code == IMP_E_LINK_WAIT)
+        return; /* WAIT: nothing is broken, the access was just not taken */
+    if ((*error)->code != IMP_E_LINK_FAULT || !explain_fault(adi, error))
+        reset_line(adi, error);
 }
 
 gboolean imp_adi_wait(ImpAdi *adi, guint64 ticket, GError **error)

@@ -23,6 +23,8 @@ typedef struct {
     guint32 tar_wrap; /* bytes */
     gboolean csw_known, tar_known;
     guint32 csw, tar;
+    gboolean powered; /* debug power is on: the debug port remembers it as long as the chip has its supply */
+    guint recoveries; /* links brought back after parity errors and lost acknowledges, since connecting */
 } ImpAdi;
 
 /* Switches from JTAG to SWD, reads DPIDR, powers the debug domain up, reads the AP's IDR.
@@ -38,8 +40,9 @@ void imp_adi_queue_read32(ImpAdi *adi, guint32 address, guint8 out[4]);
 void imp_adi_queue_write(ImpAdi *adi, guint32 address, const guint8 *bytes, gsize n_words);
 void imp_adi_queue_read(ImpAdi *adi, guint32 address, guint8 *out, gsize n_words);
 
-/* imp_dap_flush and imp_dap_wait, and after a failure: finds out what it was, clears the sticky flags, reconnects if
- * the line went dumb. A refused memory access becomes IMP_E_BUS_FAULT. */
+/* imp_dap_flush and imp_dap_wait, and after a failure: finds out what it was, clears the sticky flags, resets the line if
+ * it was disturbed. A refused memory access becomes IMP_E_BUS_FAULT; a debug port that forgot its power request becomes
+ * IMP_E_TARGET_POWER, and the session is of no use any more: chip and RAM are not what they were. */
 gboolean imp_adi_flush(ImpAdi *adi, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean imp_adi_wait(ImpAdi *adi, guint64 ticket, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
