@@ -525,7 +525,7 @@ typedef struct {
     gint cancel;
 } Disturbance;
 
-enum { REMOVE, POWER_OFF, UNPLUG, CANCEL };
+enum { REMOVE, POWER_OFF, POWER_DIPS, SWAP, UNPLUG, CANCEL };
 
 static void on_disturb(gpointer user, ImpFlashPhase phase, guint64 done, guint64 total)
 {
@@ -538,6 +538,13 @@ static void on_disturb(gpointer user, ImpFlashPhase phase, guint64 done, guint64
         break;
     case POWER_OFF:
         imp_board_set_power(d->f->board, false);
+        break;
+    case POWER_DIPS:
+        imp_board_set_power(d->f->board, false);
+        imp_board_set_power(d->f->board, true);
+        break;
+    case SWAP: /* for its twin */
+        imp_board_next(d->f->board, SEED + 1, IMP_BOARD_FILL_KEEP);
         break;
     case UNPLUG:
         d->f->probe->unplugged = TRUE;
@@ -553,10 +560,8 @@ static void test_disturbed(void)
 {
     static const struct {
         gint how, code;
-    } rows[] = {{REMOVE, IMP_E_LINK_LOST},
-                {POWER_OFF, IMP_E_LINK_LOST},
-                {UNPLUG, IMP_E_PROBE_LOST},
-                {CANCEL, IMP_E_CANCELLED}};
+    } rows[] = {{REMOVE, IMP_E_LINK_LOST},  {POWER_OFF, IMP_E_LINK_LOST}, {POWER_DIPS, IMP_E_TARGET_POWER},
+                {SWAP, IMP_E_TARGET_POWER}, {UNPLUG, IMP_E_PROBE_LOST},   {CANCEL, IMP_E_CANCELLED}};
     g_autoptr(GBytes) bytes = pattern(40 * PAGE);
     const ImpFlashSegment segment = {0, bytes};
     for (guint i = 0; i < G_N_ELEMENTS(rows); i++)
