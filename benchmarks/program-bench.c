@@ -1,25 +1,29 @@
-/* benchmarks/program: how near to the physical limit the engine programs a chip, on the board's virtual time.
- * What is measured, and the frozen chip times: docs/benchmarks.md. Prints "name value" lines; exit status 1 if any row's
- * outside check failed (that row is not printed).
+/* benchmarks/program: how near to the physical limit the engine programs a chip, on the board's virtual time, and how it compares
+ * with OpenOCD there. What is measured, and the frozen chip times: docs/benchmarks.md. Prints "name value" lines; exit status 1 if any
+ * row's outside check failed (that row is not printed).
  *
- *   program-bench [--chip NAME] [FIRMWARE.hex] */
+ *   program-bench [--chip NAME] [--part limit|openocd] [FIRMWARE.hex] */
 #include "base/error.h"
 #include "board_probe.h"
 #include "build/hex.h"
 #include "device/table.h"
+#include "program-openocd.h"
 #include "target/flash.h"
 
+#include <glib/gstdio.h>
 #include <stdio.h>
 #include <string.h>
 
 #define SEED         20261122u
 #define CLOCKS_WORD  46 /* SWCLK of one transfer */
 #define DATA_64K     (64 * 1024)
+#define OPENOCD_RUNS 3
 #define FIRMWARE_HEX "/usr/share/firmware-microbit-micropython/firmware.hex"
 
 /* A chip of the board; its times are frozen in docs/benchmarks.md. */
 typedef struct {
     const char *name, *device;
+    const char *openocd; /* its target file; NULL: not compared with */
     guint32 flash_start, flash_bytes, page_bytes;
     guint32 unit_bytes; /* the smallest that can be programmed */
     /* other non-volatile memory, a page of its own: full of random words from user on, which a mass erase may take away */
@@ -31,6 +35,7 @@ typedef struct {
 static const Chip chips[] = {
     {.name = "nrf51822",
      .device = "nRF51822",
+     .openocd = "nrf51",
      .flash_bytes = 256 * 1024,
      .page_bytes = 1024,
      .unit_bytes = 4,
@@ -43,6 +48,7 @@ static const Chip chips[] = {
      .program_us = 46.3},
     {.name = "stm32f103cb",
      .device = "STM32F103CB",
+     .openocd = "stm32f1x",
      .flash_start = 0x08000000,
      .flash_bytes = 128 * 1024,
      .page_bytes = 1024,
@@ -287,42 +293,144 @@ static void print_row(const Row *row, const Windows *w, const BoardProbe *probe,
            (gdouble)board_probe_swclk(probe, w->attached, w->worked) / (gdouble)part->words);
 }
 
-static gboolean run_row(const Row *row)
+/* A row's board in its start state, what its memory must be in the end, and what bounds the work. */
+typedef struct {
+    ImpBoard *board;
+    BoardProbe *probe;
+    Memory wanted;
+    Work part;
+} Bench;
+
+static Bench *bench_new(const Row *row)
 {
     const Chip *chip = row->chip;
     const struct imp_board_options options = {
         .fill = IMP_BOARD_FILL_RANDOM, .packet_size = row->packet_bytes, .packet_count = 4};
     const char *why = NULL;
-    g_autoptr(GError) error = NULL;
-    g_autoptr(ImpDevice) device = imp_device_lookup(chip->device, &error);
-    ImpBoard *board = imp_board_new(chip->name, SEED, &options, &why);
-    if (board == NULL || device == NULL)
-        g_error("%s: %s", chip->name, board == NULL ? why : error->message);
+    Bench *bench = g_new0(Bench, 1);
+    bench->board = imp_board_new(chip->name, SEED, &options, &why);
+    if (bench->board == NULL)
+        g_error("%s: %s", chip->name, why);
     guint64 state = SEED + 1;
     for (guint32 at = chip->other_user; at < chip->other_bytes; at += 4) {
         guint32 word = (guint32)next_random(&state);
-        g_assert_true(imp_board_poke(board, chip->other_start + at, &word, 4));
+        g_assert_true(imp_board_poke(bench->board, chip->other_start + at, &word, 4));
     }
-    g_autofree Memory *wanted = g_new0(Memory, 1), *seen = g_new0(Memory, 1);
-    look(board, chip, wanted);
-    Work part;
-    expect(row, wanted, &part);
-    BoardProbe *probe = board_probe_new(board, (guint64)row->round_trip_us * 1000);
+    look(bench->board, chip, &bench->wanted);
+    expect(row, &bench->wanted, &bench->part);
+    bench->probe = board_probe_new(bench->board, (guint64)row->round_trip_us * 1000);
+    return bench;
+}
+
+static void bench_free(Bench *bench)
+{
+    imp_probe_close(&bench->probe->probe);
+    imp_board_free(bench->board);
+    g_free(bench);
+}
+
+/* The outside check. */
+static gboolean bench_is_good(const Bench *bench, const Row *row, const char *who)
+{
+    g_autofree Memory *seen = g_new0(Memory, 1);
+    look(bench->board, row->chip, seen);
+    if (memcmp(&bench->wanted, seen, sizeof *seen) == 0)
+        return TRUE;
+    fprintf(stderr, "program: %s %s %s by %s: the chip's memory is not what it must be\n", row->chip->name,
+            row->data->name, row->mass ? "mass" : "page", who);
+    return FALSE;
+}
+
+/* What a whole programming took. */
+typedef struct {
+    gint64 time_us;
+    guint64 packets;
+} Took;
+
+static gboolean run_row(const Row *row, gboolean print, Took *out_took)
+{
+    const Chip *chip = row->chip;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(ImpDevice) device = imp_device_lookup(chip->device, &error);
+    if (device == NULL)
+        g_error("%s: %s", chip->name, error->message);
+    Bench *bench = bench_new(row);
     Windows windows;
-    gboolean good = program(probe, device, row, &windows, &error);
+    gboolean good = program(bench->probe, device, row, &windows, &error);
     if (!good)
         fprintf(stderr, "program: %s %s %s: E%d %s\n", chip->name, row->data->name,
                 row->mass ? "mass" : "page", imp_error_code(error), error->message);
-    look(board, chip, seen);
-    if (good && memcmp(wanted, seen, sizeof *wanted) != 0) {
-        fprintf(stderr, "program: %s %s %s: the chip's memory is not what it must be\n", chip->name,
-                row->data->name, row->mass ? "mass" : "page");
-        good = FALSE;
+    good = good && bench_is_good(bench, row, "the engine");
+    if (good && print)
+        print_row(row, &windows, bench->probe, &bench->part);
+    if (good) {
+        struct imp_board_counters counters;
+        imp_board_get_counters(bench->board, &counters);
+        *out_took = (Took){windows.end - windows.begin, counters.packets};
     }
-    if (good)
-        print_row(row, &windows, probe, &part);
-    imp_probe_close(&probe->probe);
-    imp_board_free(board);
+    bench_free(bench);
+    return good;
+}
+
+static gint compare_results(gconstpointer a, gconstpointer b)
+{
+    gint64 x = ((const OpenocdResult *)a)->time_us, y = ((const OpenocdResult *)b)->time_us;
+    return x < y ? -1 : x > y;
+}
+
+/* The median of OPENOCD_RUNS runs of OpenOCD on this row. */
+static gboolean run_openocd(const Row *row, OpenocdResult *out)
+{
+    OpenocdResult results[OPENOCD_RUNS];
+    g_autofree char *path = NULL;
+    g_autoptr(GError) error = NULL;
+    int fd = g_file_open_tmp("imprint-bench-XXXXXX", &path, &error);
+    if (fd < 0)
+        g_error("%s", error->message);
+    (void)g_close(fd, NULL);
+    gsize n_bytes;
+    const char *bytes = g_bytes_get_data(row->data->segments[0].bytes, &n_bytes);
+    gboolean good = g_file_set_contents(path, bytes, (gssize)n_bytes, NULL);
+    for (guint i = 0; good && i < OPENOCD_RUNS; i++) {
+        Bench *bench = bench_new(row);
+        good = openocd_program(bench->probe, row->chip->openocd, row->hz / 1000, path,
+                               (guint32)row->data->segments[0].address, &results[i]) &&
+               bench_is_good(bench, row, "OpenOCD");
+        bench_free(bench);
+    }
+    (void)g_unlink(path);
+    if (!good)
+        return FALSE;
+    qsort(results, OPENOCD_RUNS, sizeof *results, compare_results);
+    *out = results[OPENOCD_RUNS / 2];
+    return TRUE;
+}
+
+/* The rows against OpenOCD of one chip. */
+static gboolean compare_with_openocd(const Chip *chip, const Data *data)
+{
+    static const struct {
+        guint32 hz;
+        guint round_trip_us;
+    } rows[] = {{1000000, 1000}, {4000000, 125}};
+    gboolean good = TRUE;
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        const Row row = {chip, data, FALSE, 512, rows[i].hz, rows[i].round_trip_us};
+        Took ours;
+        OpenocdResult theirs;
+        if (!run_row(&row, FALSE, &ours) || !run_openocd(&row, &theirs)) {
+            good = FALSE;
+            continue;
+        }
+        g_autofree char *name = g_strdup_printf("%s.%ukhz.%uus.%s.page", chip->name, row.hz / 1000,
+                                                row.round_trip_us, data->name);
+        printf("%s.openocd_time_us %" G_GINT64_FORMAT "\n%s.openocd_gaps_us %" G_GINT64_FORMAT "\n", name,
+               theirs.time_us, name, theirs.gaps_us);
+        printf("%s.openocd_packets %" G_GUINT64_FORMAT "\n", name, theirs.packets);
+        printf("%s.ratio_to_openocd %.4f\n", name, (gdouble)ours.time_us / (gdouble)theirs.time_us);
+        printf("%s.packets_ratio_to_openocd %.4f\n", name, (gdouble)ours.packets / (gdouble)theirs.packets);
+        fflush(stdout);
+    }
     return good;
 }
 
@@ -339,7 +447,8 @@ static gboolean run_rows(const Chip *chip, const Data *data)
             for (guint c = 0; c < G_N_ELEMENTS(clocks); c++)
                 for (guint r = 0; r < G_N_ELEMENTS(round_trips); r++) {
                     const Row row = {chip, data, mass != 0, packets[p], clocks[c], round_trips[r]};
-                    good = run_row(&row) && good;
+                    Took took;
+                    good = run_row(&row, TRUE, &took) && good;
                 }
     return good;
 }
@@ -353,20 +462,24 @@ static void free_data(Data *data)
 
 int main(int argc, char **argv)
 {
-    const char *only = NULL, *firmware = FIRMWARE_HEX;
+    const char *only = NULL, *part = NULL, *firmware = FIRMWARE_HEX;
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--chip") == 0 && i + 1 < argc)
             only = argv[++i];
+        else if (strcmp(argv[i], "--part") == 0 && i + 1 < argc)
+            part = argv[++i];
         else
             firmware = argv[i];
-    gboolean good = TRUE;
+    gboolean limit = part == NULL || strcmp(part, "limit") == 0,
+             openocd = part == NULL || strcmp(part, "openocd") == 0, good = TRUE;
     for (guint i = 0; i < G_N_ELEMENTS(chips); i++) {
         if (only != NULL && strcmp(only, chips[i].name) != 0)
             continue;
         Data data = random_64k(chips[i].flash_start);
-        good = run_rows(&chips[i], &data) && good;
+        good = (!limit || run_rows(&chips[i], &data)) && good;
+        good = (!openocd || chips[i].openocd == NULL || compare_with_openocd(&chips[i], &data)) && good;
         free_data(&data);
-        if (i != 0)
+        if (i != 0 || !limit)
             continue;
         data = read_hex(firmware);
         good = run_rows(&chips[i], &data) && good;

@@ -1,21 +1,14 @@
 /* usb-proxy --board HOST:PORT [--serial TEXT] -- COMMAND...: see README.md. */
-#include "usbdev.h"
+#include "mock.h"
 
 #include <gio/gio.h>
-#include <glib-unix.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
-#define PRELOAD "libumockdev-preload.so.0"
-#define NODE    "/dev/bus/usb/001/002"
-#define VENDOR  0x1209 /* pid.codes; the product ID is one of its numbers for tests */
-#define PRODUCT 0x0001
-enum { EP_OUT = 0x01, EP_IN = 0x82, EP_HID_OUT = 0x03, EP_HID_IN = 0x84 };
-enum { EXIT_USAGE = 2, EXIT_NO_CHILD = 127, EXIT_BY_SIGNAL = 128 };
+enum { EXIT_USAGE = 2 };
 
 /* ---- the TCP side ---- */
 
@@ -91,137 +84,6 @@ static gboolean wire_open(struct wire *w, const char *addr, GError **error)
                                1 /* TCP_NODELAY */, 1, error);
 }
 
-/* ---- the device ---- */
-
-enum { USB_CLASS_HID = 3, USB_CLASS_VENDOR = 0xFF };
-enum { TYPE_BULK = 2, TYPE_INTERRUPT = 3 };
-
-/* What the probe offers. */
-struct shape {
-    gboolean bulk; /* CMSIS-DAP v2 */
-    gsize report_bytes; /* CMSIS-DAP v1: of each report; 0: not offered */
-    gboolean set_report; /* without an interrupt OUT endpoint */
-};
-
-static void add_endpoint(GByteArray *to, guint8 address, guint8 type, gsize packet_bytes)
-{
-    g_byte_array_append(to,
-                        (guint8[]){7, 5, address, type, (guint8)packet_bytes, (guint8)(packet_bytes >> 8),
-                                   type == TYPE_INTERRUPT},
-                        7);
-}
-
-/* Vendor class, OUT first; packets of 512 bytes: high speed. */
-static void add_bulk(GByteArray *to, guint8 number)
-{
-    g_byte_array_append(to, (guint8[]){9, 4, number, 0, 2, USB_CLASS_VENDOR, 0, 0, 4}, 9);
-    add_endpoint(to, EP_OUT, TYPE_BULK, 512);
-    add_endpoint(to, EP_IN, TYPE_BULK, 512);
-}
-
-/* The HID descriptor (HID 1.11, 6.2.1) promises a report descriptor of 33 bytes, which nobody asks for. */
-static void add_hid(GByteArray *to, guint8 number, const struct shape *shape)
-{
-    g_byte_array_append(to, (guint8[]){9, 4, number, 0, shape->set_report ? 1 : 2, USB_CLASS_HID, 0, 0, 5},
-                        9);
-    g_byte_array_append(to, (guint8[]){9, 0x21, 0x11, 0x01, 0, 1, 0x22, 33, 0}, 9);
-    add_endpoint(to, EP_HID_IN, TYPE_INTERRUPT, shape->report_bytes);
-    if (!shape->set_report)
-        add_endpoint(to, EP_HID_OUT, TYPE_INTERRUPT, shape->report_bytes);
-}
-
-static GByteArray *make_descriptors(const struct shape *shape)
-{
-    static const guint8 device[] = {
-        18,           1,    0x00, 0x02, 0, 0, 0, 64, VENDOR & 0xFF, VENDOR >> 8, PRODUCT & 0xFF,
-        PRODUCT >> 8, 0x00, 0x01, 1,    2, 3, 1};
-    guint8 n_interfaces = 0;
-    GByteArray *interfaces = g_byte_array_new(), *all = g_byte_array_new();
-    if (shape->report_bytes != 0)
-        add_hid(interfaces, n_interfaces++, shape);
-    if (shape->bulk)
-        add_bulk(interfaces, n_interfaces++);
-    gsize total = 9 + interfaces->len;
-    g_byte_array_append(all, device, sizeof device);
-    /* configuration: bus powered, 100 mA */
-    g_byte_array_append(
-        all, (guint8[]){9, 2, (guint8)total, (guint8)(total >> 8), n_interfaces, 1, 0, 0x80, 50}, 9);
-    g_byte_array_append(all, interfaces->data, interfaces->len);
-    g_byte_array_unref(interfaces);
-    return all;
-}
-
-static gboolean add_device(UMockdevTestbed *bed, const GByteArray *descriptors, const char *const *strings,
-                           GError **error)
-{
-    g_autoptr(GString) hex = g_string_new(NULL);
-    for (gsize i = 0; i < descriptors->len; i++)
-        g_string_append_printf(hex, "%02X", descriptors->data[i]);
-    g_autofree char *text = g_strdup_printf("P: /devices/pci0000:00/0000:00:14.0/usb1/1-1\n"
-                                            "N: bus/usb/001/002\n"
-                                            "E: DEVNAME=" NODE "\n"
-                                            "E: DEVTYPE=usb_device\n"
-                                            "E: BUSNUM=001\nE: DEVNUM=002\n"
-                                            "E: SUBSYSTEM=usb\n"
-                                            "A: busnum=1\\n\nA: devnum=2\\n\nA: speed=480\\n\n"
-                                            "A: bConfigurationValue=1\\n\n"
-                                            "A: idVendor=%04x\\n\nA: idProduct=%04x\\n\n"
-                                            "A: manufacturer=%s\\n\nA: product=%s\\n\nA: serial=%s\\n\n"
-                                            "H: descriptors=%s\n",
-                                            VENDOR, PRODUCT, strings[0], strings[1], strings[2], hex->str);
-    return umockdev_testbed_add_from_string(bed, text, error);
-}
-
-/* ---- the child ---- */
-
-struct child {
-    GMainLoop *loop;
-    GPid pid;
-    int status;
-};
-
-static void on_child_end(GPid pid, int wait_status, gpointer user)
-{
-    struct child *c = user;
-    g_spawn_close_pid(pid);
-    c->pid = 0;
-    c->status = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : EXIT_BY_SIGNAL + WTERMSIG(wait_status);
-    g_main_loop_quit(c->loop);
-}
-
-static gboolean on_terminate(gpointer user)
-{
-    struct child *c = user;
-    if (c->pid)
-        kill(c->pid, SIGTERM);
-    return G_SOURCE_CONTINUE;
-}
-
-static int run_child(char **argv)
-{
-    g_autoptr(GError) error = NULL;
-    g_auto(GStrv) env = g_get_environ();
-    struct child c = {.loop = g_main_loop_new(NULL, FALSE), .status = EXIT_NO_CHILD};
-    const char *before = g_environ_getenv(env, "LD_PRELOAD");
-    g_autofree char *preload =
-        before && *before ? g_strconcat(before, " ", PRELOAD, NULL) : g_strdup(PRELOAD);
-    env = g_environ_setenv(env, "LD_PRELOAD", preload, TRUE);
-    guint term = g_unix_signal_add(SIGTERM, on_terminate, &c),
-          intr = g_unix_signal_add(SIGINT, on_terminate, &c);
-    if (g_spawn_async(NULL, argv, env,
-                      G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_CHILD_INHERITS_STDIN, NULL,
-                      NULL, &c.pid, &error)) {
-        g_child_watch_add(c.pid, on_child_end, &c);
-        g_main_loop_run(c.loop);
-    } else {
-        g_printerr("usb-proxy: %s\n", error->message);
-    }
-    g_source_remove(term);
-    g_source_remove(intr);
-    g_main_loop_unref(c.loop);
-    return c.status;
-}
-
 int main(int argc, char **argv)
 {
     g_autofree char *board = NULL, *serial = NULL;
@@ -255,39 +117,15 @@ int main(int argc, char **argv)
         g_printerr("usb-proxy: reports have 8 to %u bytes\n", USBDEV_PACKET_MAX);
         return EXIT_USAGE;
     }
-    const struct shape shape = {
+    const struct mock_shape shape = {
         .bulk = !v1 || both, .report_bytes = v1 || both ? (gsize)report_bytes : 0, .set_report = set_report};
     struct wire wire = {0};
     if (!wire_open(&wire, board, &error)) {
         g_printerr("usb-proxy: board %s: %s\n", board, error->message);
         return EXIT_FAILURE;
     }
-    const char *strings[] = {"Imprint",
-                             "Imprint CMSIS-DAP (mocked USB)",
-                             serial ? serial : "USBPROXY1",
-                             "CMSIS-DAP v2",
-                             "CMSIS-DAP v1",
-                             NULL};
     static const struct usbdev_ops ops = {wire_send, wire_receive};
-    g_autoptr(GByteArray) descriptors = make_descriptors(&shape);
-    const struct usbdev_descriptors d = {.bytes = descriptors->data,
-                                         .size = descriptors->len,
-                                         .strings = strings,
-                                         .report_bytes = shape.report_bytes,
-                                         .hid_interface = 0,
-                                         .hid_in = EP_HID_IN,
-                                         .hid_out = set_report ? 0 : EP_HID_OUT};
-    UsbDev *dev = usbdev_new(&d, &ops, &wire);
-    UMockdevTestbed *bed = umockdev_testbed_new();
-    int status = EXIT_FAILURE;
-    if (add_device(bed, descriptors, strings, &error) &&
-        umockdev_testbed_attach_ioctl(bed, NODE, usbdev_get_handler(dev), &error))
-        status = run_child(command);
-    else
-        g_printerr("usb-proxy: %s\n", error->message);
-    (void)umockdev_testbed_detach_ioctl(bed, NODE, NULL);
-    g_object_unref(bed);
-    usbdev_free(dev);
+    int status = mock_run(&shape, serial, &ops, &wire, command);
     g_object_unref(wire.connection);
     return status;
 }
