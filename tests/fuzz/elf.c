@@ -1,6 +1,7 @@
 #include <stdint.h>
 
 #include "build/elf_file.h"
+#include "build/elf_program.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -12,5 +13,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         g_assert(piece->n_bytes > 0 && piece->address + piece->n_bytes <= G_GUINT64_CONSTANT(1) << 32);
         g_assert(i == 0 || piece[-1].address + piece[-1].n_bytes < piece->address);
     }
+    ImpElfProgram program = {0};
+    g_autoptr(GError) why = NULL;
+    if (all != NULL)
+        g_assert(imp_elf_program(data, size, "fuzz", &program, &why) == (why == NULL));
     return 0;
 }
