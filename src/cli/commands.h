@@ -6,6 +6,9 @@
 /* run.c */
 gboolean imp_command_run(ImpCli *cli, GError **error);
 
+/* try.c */
+gboolean imp_command_try(ImpCli *cli, GError **error);
+
 /* probe.c */
 gboolean imp_command_probe_list(ImpCli *cli, GError **error);
 

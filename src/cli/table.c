@@ -66,6 +66,15 @@ const ImpCommandEntry imp_cli_commands[] = {
      "chip "
      "at\n"
      "each of them at once, shows a summary, and ends with the status of the worst; none waits for another."},
+    {"try", "RECIPE", 1, 1, O(RELEASE) | O(ORDER) | O(DEFINE), imp_command_try,
+     "carry a recipe out on a virtual board: a trial that uses nothing up",
+     "Starts imprint-board with the recipe's chip, blank, does there what imprint run does, and ends it. "
+     "Counts "
+     "and\n"
+     "serial numbers start from nothing and are forgotten. For the CI of firmware: the exit status is that "
+     "of "
+     "run.\n"
+     "IMPRINT_BOARD names the board's program where it is not beside this one or on the path."},
     {"probe list", "", 0, 0, O(PROBE), imp_command_probe_list,
      "list the probes on USB, and what keeps one from being used",
      "Each probe that may be opened is asked for its firmware and its packets (bytes, how many at a time). "
