@@ -8,8 +8,10 @@
 #define SWCLK_HZ_DEFAULT 1000000u
 
 static const struct chip *const chips[] = {&board_chip_nrf51822, &board_chip_stm32f103cb,
-                                           &board_chip_fastflash, &board_chip_stm32g071rb};
-static const char *const chip_names[] = {"nrf51822", "stm32f103cb", "fastflash", "stm32g071rb", NULL};
+                                           &board_chip_fastflash, &board_chip_stm32g071rb,
+                                           &board_chip_nrf52832};
+static const char *const chip_names[] = {"nrf51822",    "stm32f103cb", "fastflash",
+                                         "stm32g071rb", "nrf52832",    NULL};
 _Static_assert(sizeof chip_names / sizeof *chip_names == sizeof chips / sizeof *chips + 1, "a name for each");
 
 const char *const *imp_board_chips(void)
@@ -46,6 +48,12 @@ void board_move_to_ns(ImpBoard *b, uint64_t ns)
         fault_tick(b);
     }
     b->now_ns = ns;
+}
+
+bool board_answers(const ImpBoard *b)
+{
+    const struct flash_ops *ops = b->chip->ops;
+    return board_alive(b) && !(ops->silences_dp && ops->silences_dp(b));
 }
 
 void board_add_ns(ImpBoard *b, uint64_t ns)

@@ -54,13 +54,6 @@ static bool read_rom(const ImpBoard *b, uint32_t addr, uint32_t *out)
     return page;
 }
 
-/* Debug registers are words; a smaller read gets its part of the word. */
-static uint32_t part_of(uint32_t word, const struct bus_access *a)
-{
-    uint32_t v = word >> 8 * (a->addr & 3);
-    return a->size == 4 ? v : v & ((1u << 8 * a->size) - 1);
-}
-
 /* Flash that read protection hides: from the debugger, and from the core while debug is enabled. */
 static bool hidden(const ImpBoard *b, const struct bus_access *a)
 {
@@ -68,11 +61,20 @@ static bool hidden(const ImpBoard *b, const struct bus_access *a)
     return ops->hides_flash && ops->hides_flash(b) && (a->master == MASTER_DEBUG || core_debug_enabled(b));
 }
 
+static bool blanked(const ImpBoard *b, const struct bus_access *a)
+{
+    return a->master == MASTER_DEBUG && b->chip->ops->blanks && b->chip->ops->blanks(b, a->addr);
+}
+
 enum bus_result bus_read(ImpBoard *b, const struct bus_access *given, uint32_t *out)
 {
     const struct chip *c = b->chip;
     struct bus_access copy = *given, *a = &copy;
     a->addr = bus_unalias(b, a->addr);
+    if (blanked(b, a)) {
+        *out = 0;
+        return BUS_OK;
+    }
     if (in(&c->ram, a->addr)) {
         *out = load(b->ram + (a->addr - c->ram.base), a->size);
         return BUS_OK;
@@ -93,16 +95,16 @@ enum bus_result bus_read(ImpBoard *b, const struct bus_access *given, uint32_t *
         return BUS_OK;
     }
     if (find(c->regs, 4, a->addr))
-        return c->ops->reg_read(b, a, out);
+        return regs_read(b, a, out);
     struct bus_access word = *a;
     word.addr &= ~3u;
     uint32_t v = 0;
     if (read_rom(b, word.addr, &v) && v) {
-        *out = part_of(v, a);
+        *out = regs_part(v, a);
         return BUS_OK;
     }
     if (a->addr - PPB_BASE < PPB_SIZE) {
-        *out = part_of(core_reg_read(b, &word), a);
+        *out = regs_part(core_reg_read(b, &word), a);
         return BUS_OK;
     }
     if (read_rom(b, word.addr, &v)) {
@@ -117,6 +119,8 @@ enum bus_result bus_write(ImpBoard *b, const struct bus_access *given, uint32_t 
     const struct chip *c = b->chip;
     struct bus_access copy = *given, *a = &copy;
     a->addr = bus_unalias(b, a->addr);
+    if (blanked(b, a))
+        return BUS_OK;
     if (in(&c->ram, a->addr)) {
         uint8_t *p = b->ram + (a->addr - c->ram.base);
         for (unsigned i = 0; i < a->size; i++)
@@ -131,7 +135,7 @@ enum bus_result bus_write(ImpBoard *b, const struct bus_access *given, uint32_t 
         return c->ops->write(b, a, value);
     }
     if (find(c->regs, 4, a->addr))
-        return c->ops->reg_write(b, a, value);
+        return regs_write(b, a, value);
     if (a->addr - PPB_BASE < PPB_SIZE) {
         if (a->size == 4)
             core_reg_write(b, a, value);

@@ -20,7 +20,7 @@
  * - Power cut: as the nRF51's. Option bytes that are cut while being erased hold garbage, which reads as protected.
  * - Not modelled: the boot loader (system memory reads 0xFF beside size and UID), boot pins (flash is at 0), clocks
  *   (RCC's ready bits follow their enable bits, the core stays at 8 MHz), all other peripherals (they read 0 and ignore writes). */
-#include "board/machine.h"
+#include "board/stm32.h"
 
 #include <string.h>
 
@@ -32,8 +32,6 @@
 #define SYSTEM_SIZE   0x800u
 #define OPTION_BASE   0x1FFFF800u
 #define OPTION_SIZE   16u
-#define SIZE_OFFSET   0x7E0u /* F_SIZE, KiB: RM0008, 30.1 */
-#define UID_OFFSET    0x7E8u /* U_ID, 96 bits: RM0008, 30.2 */
 #define WRP_PAGES     4u /* pages of a write protection bit, medium density */
 #define WRP_UNDER_RDP 1u /* its bit for pages 0 to 3 */
 
@@ -51,8 +49,6 @@ enum {
     FLASH_OBR = 0x1C,
     FLASH_WRPR = 0x20
 };
-#define KEY1 0x45670123u
-#define KEY2 0xCDEF89ABu
 
 /* SR, PM0075 3.4; CR, 3.5; OBR, 3.7 */
 #define SR_BSY      (1u << 0)
@@ -72,8 +68,11 @@ enum {
 #define OBR_RDPRT   (1u << 1)
 #define RDP_OPEN    0xA5u
 
-#define IDCODE       0x20036410u /* medium density, revision X: RM0008, 31.6.1 */
-#define IDCODE_OTHER 0x10016413u /* an STM32F40x: RM0090, 38.6.1 */
+static const struct stm32_die die = {.salt = 0x5732F103ull,
+                                     .idcode_addr = DBGMCU_BASE,
+                                     .idcode = 0x20036410u, /* medium density, revision X: RM0008, 31.6.1 */
+                                     .size_offset = 0x7E0u, /* F_SIZE: RM0008, 30.1 */
+                                     .uid_offset = 0x7E8u}; /* U_ID: RM0008, 30.2 */
 
 enum {
     REG_ACR,
@@ -84,22 +83,12 @@ enum {
     REG_WRPR,
     REG_KEY, /* progress of flash_take_key() for CR */
     REG_OPTKEY, /* for OPTWRE */
-    REG_UNFINISHED, /* an operation has not said EOP yet */
-    REG_RCC_CR,
-    REG_RCC_CFGR,
-    REG_DBGMCU_CR
+    REG_UNFINISHED /* an operation has not said EOP yet */
 };
+
 static void identify(ImpBoard *b, uint64_t seed)
 {
-    uint64_t s = seed ^ 0x5732F103ull;
-    uint8_t *info = b->info[0];
-    memset(info, 0xFF, SYSTEM_SIZE);
-    uint16_t kib = FLASH_SIZE / 1024u / (b->chip_fault == IMP_BOARD_FAULT_WRONG_VARIANT ? 2 : 1);
-    memcpy(info + SIZE_OFFSET, &kib, 2);
-    for (unsigned i = 0; i < 3; i++) {
-        uint32_t word = (uint32_t)board_random(&s);
-        memcpy(info + UID_OFFSET + 4 * i, &word, 4);
-    }
+    stm32_identify(b, seed, &die);
 }
 
 static void new_chip(ImpBoard *b, uint64_t seed)
@@ -107,14 +96,14 @@ static void new_chip(ImpBoard *b, uint64_t seed)
     static const uint8_t factory[OPTION_SIZE] = {
         RDP_OPEN, 0xFF ^ RDP_OPEN, 0xFF, 0, 0xFF, 0, 0xFF, 0, 0xFF, 0, 0xFF, 0, 0xFF, 0, 0xFF, 0};
     identify(b, seed);
-    memcpy(b->info[1], factory, OPTION_SIZE);
+    memcpy(b->info[INFO_OPTIONS], factory, OPTION_SIZE);
     memset(&b->ctl, 0, sizeof b->ctl);
 }
 
 /* An option byte whose complement is wrong counts as 0xFF. */
 static uint8_t option(const ImpBoard *b, unsigned index, uint32_t *io_obr)
 {
-    const uint8_t *p = b->info[1] + 2 * index;
+    const uint8_t *p = b->info[INFO_OPTIONS] + 2 * index;
     if ((p[0] ^ p[1]) == 0xFF)
         return p[0];
     *io_obr |= OBR_OPTERR;
@@ -146,8 +135,6 @@ static void reset(ImpBoard *b)
     r[REG_CR] = CR_LOCK;
     r[REG_KEY] = r[REG_OPTKEY] = 0;
     r[REG_UNFINISHED] = 0;
-    r[REG_RCC_CR] = 0x83; /* on the 8 MHz internal oscillator */
-    r[REG_RCC_CFGR] = 0;
     load_options(b);
 }
 
@@ -226,32 +213,26 @@ static enum bus_result write_flash(ImpBoard *b, const struct bus_access *a, uint
 static void start_erase(ImpBoard *b, const struct bus_access *a)
 {
     uint32_t *r = b->ctl.reg;
-    const struct chip_times *t = &b->chip->times;
-    struct mem_range what = {r[REG_AR] & ~(PAGE_SIZE - 1), PAGE_SIZE};
     r[REG_CR] |= CR_STRT;
     if (r[REG_CR] & CR_OPTER) {
-        what = (struct mem_range){OPTION_BASE, OPTION_SIZE};
         if (!(r[REG_CR] & CR_OPTWRE)) {
             r[REG_CR] &= ~CR_STRT;
             return;
         }
-        flash_erase(b, a->now_ns, &what, t->erase_page_ns);
+        flash_erase(b, a->now_ns, &b->chip->info[INFO_OPTIONS], b->chip->times.erase_page_ns);
         b->counters.pages_erased++;
     } else if (r[REG_CR] & CR_MER) {
         if (r[REG_WRPR] != 0xFFFFFFFFu) {
             refuse(b, SR_WRPRTERR);
             return;
         }
-        what = (struct mem_range){FLASH_BASE, FLASH_SIZE};
-        flash_erase(b, a->now_ns, &what, t->erase_all_ns);
-        b->counters.mass_erases++;
-    } else if ((r[REG_CR] & CR_PER) && what.base - FLASH_BASE < FLASH_SIZE) {
-        if (protected_page(b, a, what.base)) {
+        flash_erase_all(b, a->now_ns);
+    } else if ((r[REG_CR] & CR_PER) && r[REG_AR] - FLASH_BASE < FLASH_SIZE) {
+        if (protected_page(b, a, r[REG_AR])) {
             refuse(b, SR_WRPRTERR);
             return;
         }
-        flash_erase(b, a->now_ns, &what, t->erase_page_ns);
-        b->counters.pages_erased++;
+        (void)flash_erase_page(b, a->now_ns, r[REG_AR]);
     } else { /* nothing was asked for */
         r[REG_CR] &= ~CR_STRT;
         return;
@@ -281,14 +262,12 @@ static enum bus_result fpec_write(ImpBoard *b, const struct bus_access *a, uint3
         r[REG_ACR] = (value & 0x1F) | (value & 0x10) << 1;
         break;
     case FLASH_KEYR:
-        result = flash_take_key(&r[REG_KEY], &(struct flash_keys){KEY1, KEY2}, !(r[REG_CR] & CR_LOCK), value,
-                                &done);
+        result = flash_take_key(&r[REG_KEY], &stm32_keys, !(r[REG_CR] & CR_LOCK), value, &done);
         if (done)
             r[REG_CR] &= ~CR_LOCK;
         break;
     case FLASH_OPTKEYR:
-        result = flash_take_key(&r[REG_OPTKEY], &(struct flash_keys){KEY1, KEY2}, r[REG_CR] & CR_OPTWRE,
-                                value, &done);
+        result = flash_take_key(&r[REG_OPTKEY], &stm32_keys, r[REG_CR] & CR_OPTWRE, value, &done);
         if (done)
             r[REG_CR] |= CR_OPTWRE;
         break;
@@ -328,37 +307,18 @@ static uint32_t fpec_read(ImpBoard *b, const struct bus_access *a)
 
 static enum bus_result reg_read(ImpBoard *b, const struct bus_access *a, uint32_t *out)
 {
-    struct bus_access word = *a;
-    uint32_t v = 0;
-    word.addr &= ~3u;
-    if (word.addr - FPEC_BASE < 0x400)
-        v = fpec_read(b, &word);
-    else if (word.addr == RCC_CR)
-        v = b->ctl.reg[REG_RCC_CR];
-    else if (word.addr == RCC_CFGR)
-        v = b->ctl.reg[REG_RCC_CFGR];
-    else if (word.addr == DBGMCU_BASE)
-        v = b->chip_fault == IMP_BOARD_FAULT_WRONG_CHIP ? IDCODE_OTHER : IDCODE;
-    else if (word.addr == DBGMCU_BASE + 4)
-        v = b->ctl.reg[REG_DBGMCU_CR];
-    v >>= 8 * (a->addr & 3);
-    *out = a->size == 4 ? v : v & ((1u << 8 * a->size) - 1);
+    if (a->addr == die.idcode_addr)
+        *out = stm32_idcode(b, &die);
+    else if (a->addr - FPEC_BASE < 0x400)
+        *out = fpec_read(b, a);
+    else
+        return BUS_ABSENT;
     return BUS_OK;
 }
 
 static enum bus_result reg_write(ImpBoard *b, const struct bus_access *a, uint32_t value)
 {
-    if (a->size != 4)
-        return BUS_OK;
-    if (a->addr - FPEC_BASE < 0x400)
-        return fpec_write(b, a, value);
-    if (a->addr == RCC_CR) /* HSIRDY, HSERDY, PLLRDY: the bit above each enable bit */
-        b->ctl.reg[REG_RCC_CR] = (value & 0x010D00F9) | (value & 0x01010001) << 1;
-    else if (a->addr == RCC_CFGR) /* SWS follows SW */
-        b->ctl.reg[REG_RCC_CFGR] = (value & 0x077FFFF3) | (value & 3) << 2;
-    else if (a->addr == DBGMCU_BASE + 4)
-        b->ctl.reg[REG_DBGMCU_CR] = value;
-    return BUS_OK;
+    return a->addr - FPEC_BASE < 0x400 ? fpec_write(b, a, value) : BUS_ABSENT;
 }
 
 static const struct flash_ops ops = {.new_chip = new_chip,
@@ -369,7 +329,7 @@ static const struct flash_ops ops = {.new_chip = new_chip,
                                      .reg_read = reg_read,
                                      .reg_write = reg_write,
                                      .hides_flash = hides_flash,
-                                     .uid_addr = SYSTEM_BASE + UID_OFFSET,
+                                     .uid_addr = SYSTEM_BASE + 0x7E8u,
                                      .uid_words = 3};
 
 /* RM0008, 31.7.1 and ARM DDI 0337E, 4.3: one table, ST's (designer 0x20, part 0x410), with the core's parts. TPIU and ETM of the
@@ -401,8 +361,14 @@ static const struct rom_word rom[] = {{0xE00FF000, 0xFFF0F003}, {0xE00FF004, 0xF
         .flash = {FLASH_BASE, FLASH_SIZE},                                          \
         .flash_at_zero = true,                                                      \
         .ram = {0x20000000, RAM_SIZE},                                              \
+        .page_bytes = PAGE_SIZE,                                                    \
+        .has_reset_pin = true,                                                      \
         .info = {{SYSTEM_BASE, SYSTEM_SIZE}, {OPTION_BASE, OPTION_SIZE}},           \
         .regs = {{0x40000000, 0x30000}, {DBGMCU_BASE, 0x400}},                      \
+        /* HSIRDY, HSERDY, PLLRDY: the bit above each enable bit; SWS follows SW */ \
+        .plain = {{.addr = RCC_CR, .reset = 0x83, .writable = 0x010D00F9, .echo = {{0x01010001, 1}}}, \
+                  {.addr = RCC_CFGR, .writable = 0x077FFFF3, .echo = {{3, 2}}},     \
+                  {.addr = DBGMCU_BASE + 4, .writable = 0xFFFFFFFF, .survives_reset = true}}, \
         .rom = rom,                                                                 \
         .ops = &ops,                                                                \
     }

@@ -89,7 +89,7 @@ _Static_assert(sizeof kept / sizeof *kept <= CORE_KEPT_MAX, "room for what is ke
 
 static bool is_v7(const ImpBoard *b)
 {
-    return b->chip->core == CHIP_CORTEX_M3;
+    return b->chip->core == CHIP_CORTEX_M3 || b->chip->core == CHIP_CORTEX_M4;
 }
 
 /* Its place in core.kept, or -1. */
@@ -170,6 +170,7 @@ void core_reset(ImpBoard *b, uint64_t now_ns)
     if (board_cpu_get_cycle(b->cpu) < cycle)
         board_cpu_set_cycle(b->cpu, cycle);
     board_cpu_reset(b->cpu, sp & ~3u, pc);
+    regs_reset(b, false);
     b->chip->ops->reset(b);
     /* C_DEBUGEN, DEMCR and the breakpoint unit survive; C_HALT and C_STEP do not */
     c->dhcsr &= C_DEBUGEN | C_MASKINTS;
@@ -186,12 +187,26 @@ void core_reset(ImpBoard *b, uint64_t now_ns)
         enter_debug(b, DFSR_VCATCH);
 }
 
+void core_hold(ImpBoard *b, bool hold)
+{
+    bool held = b->core.state == CORE_HELD;
+    if (hold == held)
+        return;
+    board_sync(b);
+    core_reset(b, b->now_ns); /* a reset is one from its beginning on; vectors are fetched at its end */
+    if (hold)
+        b->core.state = CORE_HELD;
+}
+
 void core_power_up(ImpBoard *b)
 {
     memset(&b->core, 0, sizeof b->core);
     update_breakpoints(b);
+    regs_reset(b, true);
     core_reset(b, b->now_ns);
     b->core.reset_seen = true;
+    if (b->chip->has_reset_pin && !b->dap.nreset)
+        core_hold(b, true);
 }
 
 static void after_stop(ImpBoard *b, enum cpu_stop why)
@@ -251,6 +266,8 @@ static void write_dhcsr(ImpBoard *b, uint32_t value)
         update_breakpoints(b);
         core_update_protection(b);
     }
+    if (c->state == CORE_HELD)
+        return;
     if (c->dhcsr & C_HALT) {
         if (c->state != CORE_HALTED)
             enter_debug(b, DFSR_HALTED);
@@ -277,7 +294,7 @@ static uint32_t read_dhcsr(ImpBoard *b)
     v |= c->state == CORE_SLEEPING ? S_SLEEP : 0;
     v |= c->state == CORE_LOCKUP ? S_LOCKUP : 0;
     v |= c->retired ? S_RETIRE_ST : 0;
-    v |= c->reset_seen ? S_RESET_ST : 0;
+    v |= c->reset_seen || c->state == CORE_HELD ? S_RESET_ST : 0;
     c->retired = c->reset_seen = false;
     return v;
 }
@@ -407,8 +424,10 @@ static void write_debug(ImpBoard *b, uint32_t offset, uint32_t value)
     }
 }
 
-static void request_reset(ImpBoard *b, const struct bus_access *a)
+void core_request_reset(ImpBoard *b, const struct bus_access *a)
 {
+    if (b->core.state == CORE_HELD)
+        return;
     if (a->master == MASTER_DEBUG) {
         core_reset(b, a->now_ns);
         return;
@@ -445,7 +464,7 @@ void core_reg_write(ImpBoard *b, const struct bus_access *a, uint32_t value)
         break;
     case SCB_AIRCR:
         if (value >> 16 == AIRCR_KEY && (value & AIRCR_RESET))
-            request_reset(b, a);
+            core_request_reset(b, a);
         break;
     case SCB_SCR:
         c->scr = value & 0x16;

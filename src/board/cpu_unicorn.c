@@ -10,7 +10,8 @@
  * - Where emulation stops within an IT block, the rest of the block loses its condition: time never stops it there.
  *
  * Cycles per instruction: Cortex-M0 Technical Reference Manual (ARM DDI 0432C) table 3-1, zero wait states, 1-cycle multiplier;
- * Cortex-M0+ (ARM DDI 0484C) table 3-1: the same, its pipeline refills one cycle sooner; Cortex-M3 Technical Reference Manual (ARM DDI 0337E) table 18-1, zero wait states, a pipeline refill (its P) of 2 cycles. */
+ * Cortex-M0+ (ARM DDI 0484C) table 3-1: the same, its pipeline refills one cycle sooner; Cortex-M3 Technical Reference Manual (ARM DDI 0337E) table 18-1, zero wait states, a pipeline refill (its P) of 2
+ * cycles. A Cortex-M4 is counted as a Cortex-M3: its own manual (ARM DDI 0439D, table 3-1) differs in multiplications alone. */
 #include "board/machine.h"
 
 #include <stdlib.h>
@@ -161,7 +162,8 @@ static void charge_last(struct cpu *c, uint32_t next_pc)
         return;
     bool taken = next_pc != c->last_pc + c->last_size;
     enum chip_core core = c->board->chip->core;
-    c->cycle += core == CHIP_CORTEX_M3 ? cycles_of_m3(c, taken) : cycles_of(c->last_op, c->last_size, taken);
+    c->cycle += core == CHIP_CORTEX_M3 || core == CHIP_CORTEX_M4 ? cycles_of_m3(c, taken)
+                                                                 : cycles_of(c->last_op, c->last_size, taken);
     if (core == CHIP_CORTEX_M0PLUS && taken)
         c->cycle--;
     c->running_one = false;
@@ -380,7 +382,11 @@ struct cpu *board_cpu_new(ImpBoard *board)
         free(c);
         return NULL;
     }
-    int model = board->chip->core == CHIP_CORTEX_M3 ? UC_CPU_ARM_CORTEX_M3 : UC_CPU_ARM_CORTEX_M0;
+    static const int models[] = {[CHIP_CORTEX_M0] = UC_CPU_ARM_CORTEX_M0,
+                                 [CHIP_CORTEX_M0PLUS] = UC_CPU_ARM_CORTEX_M0,
+                                 [CHIP_CORTEX_M3] = UC_CPU_ARM_CORTEX_M3,
+                                 [CHIP_CORTEX_M4] = UC_CPU_ARM_CORTEX_M4};
+    int model = models[board->chip->core];
     if (uc_ctl_set_cpu_model(c->uc, model) != UC_ERR_OK || !map_all(c) || !add_hooks(c)) {
         board_cpu_free(c);
         return NULL;

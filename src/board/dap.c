@@ -372,12 +372,22 @@ static void cmd_info(ImpBoard *b, struct io *io)
     }
 }
 
+/* Not wired to an nRF51, whose reset shares the SWDIO pin. */
+static void set_nreset(ImpBoard *b, bool level)
+{
+    b->dap.nreset = level;
+    if (b->chip->has_reset_pin && board_alive(b))
+        core_hold(b, !level);
+}
+
 static void cmd_connect(ImpBoard *b, struct io *io)
 {
     unsigned port = take(io, 1);
     bool ok = !io->bad && port <= 1; /* 0: default, which is SWD */
-    if (ok)
-        b->dap.connected = b->dap.swclk = b->dap.swdio = b->dap.nreset = true;
+    if (ok) {
+        b->dap.connected = b->dap.swclk = b->dap.swdio = true;
+        set_nreset(b, true);
+    }
     give(io, ok ? 1 : 0, 1);
 }
 
@@ -397,7 +407,7 @@ static void cmd_pins(ImpBoard *b, struct io *io)
             line_cycle(b, true, d->swdio);
     }
     if (select & PIN_NRESET)
-        d->nreset = value & PIN_NRESET; /* not wired to an nRF51: its reset shares the SWDIO pin */
+        set_nreset(b, value & PIN_NRESET);
     unsigned now = (d->swclk ? PIN_SWCLK : 0u) | (d->swdio ? PIN_SWDIO : 0u) | (d->nreset ? PIN_NRESET : 0u);
     if ((now ^ value) & select & (PIN_SWCLK | PIN_SWDIO | PIN_NRESET))
         board_add_ns(b, 1000 * (wait < PIN_WAIT_MAX ? wait : PIN_WAIT_MAX));

@@ -142,11 +142,21 @@ void ap_retry(ImpBoard *b)
     run_access(b, b->ap.retry_ns);
 }
 
+/* Read protection of the access port: no memory behind it (ADIv5.2, C2.6.4: DeviceEn). */
+static bool closed(const ImpBoard *b)
+{
+    return b->chip->ops->closes_ap && b->chip->ops->closes_ap(b);
+}
+
 static void begin_access(ImpBoard *b, bool write, uint32_t addr, unsigned size, unsigned parts,
                          uint32_t value)
 {
     struct mem_ap *ap = &b->ap;
     board_sync(b);
+    if (closed(b)) {
+        b->dp.sticky_err = true;
+        return;
+    }
     ap->write = write;
     ap->addr = addr;
     ap->size = size;
@@ -164,13 +174,26 @@ static void access_drw(ImpBoard *b, bool write, uint32_t value)
     increment_tar(b, packed ? 4 : size);
 }
 
+/* Beside the MEM-AP a chip may have ports of its own; absent ones read 0. */
+static void other_ap(ImpBoard *b, bool write, unsigned reg, uint32_t value)
+{
+    const struct flash_ops *ops = b->chip->ops;
+    unsigned ap = b->dp.select >> 24;
+    board_sync(b);
+    if (write) {
+        if (ops->ap_write)
+            (void)ops->ap_write(b, ap, reg, value);
+    } else if (!ops->ap_read || !ops->ap_read(b, ap, reg, &b->dp.read_buffer)) {
+        b->dp.read_buffer = 0;
+    }
+}
+
 static void ap_access(ImpBoard *b, bool write, unsigned a32, uint32_t value)
 {
     struct mem_ap *ap = &b->ap;
     unsigned reg = (b->dp.select & 0xF0) | a32;
-    if (b->dp.select >> 24 != 0) { /* only AP 0 exists; absent ones read 0 */
-        if (!write)
-            b->dp.read_buffer = 0;
+    if (b->dp.select >> 24 != 0) {
+        other_ap(b, write, reg, value);
         return;
     }
     if (reg == AP_DRW) {
@@ -192,7 +215,7 @@ static void ap_access(ImpBoard *b, bool write, unsigned a32, uint32_t value)
     }
     switch (reg) {
     case AP_CSW:
-        b->dp.read_buffer = ap->csw | CSW_DEVICE_EN;
+        b->dp.read_buffer = ap->csw | (closed(b) ? 0 : CSW_DEVICE_EN);
         break;
     case AP_TAR:
         b->dp.read_buffer = ap->tar;

@@ -217,14 +217,16 @@ static const char *add_timed(ImpBoard *b, enum imp_board_fault kind, const struc
     return NULL;
 }
 
-/* What another chip would say: a Cortex-M4 behind a DPv1 (ADIv5.2 B2.2.5, ARM DDI 0439). */
-static const struct chip_identity other_identity = {
-    .dpidr = 0x2BA01477, .ap_idr = 0x24770011, .cpuid = 0x410FC241};
+/* What another chip would say: a Cortex-M4 behind a DPv1 (ADIv5.2 B2.2.5, ARM DDI 0439), or where that is no other, a Cortex-M0. */
+static const struct chip_identity *other_identity(const struct chip *chip)
+{
+    return chip->core == CHIP_CORTEX_M4 ? &board_chip_nrf51822.identity : &board_chip_nrf52832.identity;
+}
 
 static void identify(ImpBoard *b, enum imp_board_fault kind)
 {
     b->chip_fault = kind;
-    b->identity = kind == IMP_BOARD_FAULT_WRONG_CHIP ? other_identity : b->chip->identity;
+    b->identity = kind == IMP_BOARD_FAULT_WRONG_CHIP ? *other_identity(b->chip) : b->chip->identity;
     b->chip->ops->identify(b, b->chip_seed); /* the info block says it too */
 }
 

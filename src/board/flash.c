@@ -25,6 +25,23 @@ void flash_erase(ImpBoard *b, uint64_t now_ns, const struct mem_range *what, uin
     begin(b, now_ns, length_ns);
 }
 
+bool flash_erase_page(ImpBoard *b, uint64_t now_ns, uint32_t addr)
+{
+    const struct chip *c = b->chip;
+    const struct mem_range page = {addr & ~(c->page_bytes - 1), c->page_bytes};
+    if (page.base < c->flash.base || page.base - c->flash.base >= c->flash.size)
+        return false;
+    flash_erase(b, now_ns, &page, c->times.erase_page_ns);
+    b->counters.pages_erased++;
+    return true;
+}
+
+void flash_erase_all(ImpBoard *b, uint64_t now_ns)
+{
+    flash_erase(b, now_ns, &b->chip->flash, b->chip->times.erase_all_ns);
+    b->counters.mass_erases++;
+}
+
 void flash_program(ImpBoard *b, const struct bus_access *a, const uint8_t *value, unsigned size,
                    uint64_t length_ns)
 {

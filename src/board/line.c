@@ -175,7 +175,7 @@ bool line_cycle(ImpBoard *b, bool host_drives, bool host_level)
         level = b->wires == WIRES_SWDIO_HIGH;
     else if (b->wires == WIRES_SWCLK_DEAD)
         return host_drives ? host_level : true;
-    if (!board_alive(b))
+    if (!board_answers(b))
         return level;
     if (l->drives && !host_drives) {
         l->ones = l->zeros = 0;

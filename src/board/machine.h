@@ -14,7 +14,8 @@
 enum bus_result {
     BUS_OK,
     BUS_FAULT, /* the bus answers with an error */
-    BUS_STALL /* not now: repeat at flash_busy_until_ns() */
+    BUS_STALL, /* not now: repeat at flash_busy_until_ns() */
+    BUS_ABSENT /* of the chip's files alone: no register of theirs */
 };
 
 enum bus_master { MASTER_DEBUG, MASTER_CORE };
@@ -36,11 +37,17 @@ struct flash_ops {
     void (*power_loss)(ImpBoard *b, uint64_t now_ns); /* an operation under way is cut */
     /* A write into flash or an info block. value: size bytes, right-aligned. */
     enum bus_result (*write)(ImpBoard *b, const struct bus_access *a, uint32_t value);
-    /* Peripheral registers, the controller's own among them. */
+    /* Peripheral registers that do more than keep a value, the controller's own among them; whole words. BUS_ABSENT: none of them. */
     enum bus_result (*reg_read)(ImpBoard *b, const struct bus_access *a, uint32_t *out);
     enum bus_result (*reg_write)(ImpBoard *b, const struct bus_access *a, uint32_t value);
-    /* Read protection as the debugger meets it: true while flash must not be read with debug enabled. NULL: never. */
-    bool (*hides_flash)(const ImpBoard *b);
+    /* Read protection, each as its family has it; NULL: it does not. */
+    bool (*hides_flash)(const ImpBoard *b); /* with debug enabled, loads from flash fail */
+    bool (*blanks)(const ImpBoard *b, uint32_t addr); /* the debugger reads 0 there, and writes nothing */
+    bool (*closes_ap)(const ImpBoard *b); /* the MEM-AP refuses every access */
+    bool (*silences_dp)(const ImpBoard *b); /* the chip drives nothing on the wire, for ever */
+    /* Access ports beside the MEM-AP (which is number 0). NULL, or false: there is none of that number. */
+    bool (*ap_read)(ImpBoard *b, unsigned ap, unsigned reg, uint32_t *out);
+    bool (*ap_write)(ImpBoard *b, unsigned ap, unsigned reg, uint32_t value);
     uint32_t uid_addr; /* in an info block */
     unsigned uid_words; /* printed highest address first */
 };
@@ -49,7 +56,19 @@ struct mem_range {
     uint32_t base, size;
 };
 
-enum chip_core { CHIP_CORTEX_M0, CHIP_CORTEX_M0PLUS, CHIP_CORTEX_M3 };
+enum chip_core { CHIP_CORTEX_M0, CHIP_CORTEX_M0PLUS, CHIP_CORTEX_M3, CHIP_CORTEX_M4 };
+
+#define PLAIN_REGS_MAX 4u
+
+/* A peripheral register that keeps what is written; up to two groups of its bits are echoed further up (a clock's ready bit). */
+struct plain_reg {
+    uint32_t addr, reset, writable;
+    bool survives_reset; /* a system reset */
+    struct {
+        uint32_t mask;
+        unsigned shift;
+    } echo[2];
+};
 
 /* Typical values of the chip's datasheet; the chip's file cites them. */
 struct chip_times {
@@ -74,9 +93,12 @@ struct chip {
     unsigned literals; /* its literal comparators, which are kept and do nothing */
     struct chip_times times;
     struct mem_range flash, ram;
+    uint32_t page_bytes; /* the smallest part of flash that can be erased */
+    bool has_reset_pin; /* the probe's nRESET is wired to it */
     bool flash_at_zero; /* flash also answers at address 0, where the core takes its vectors from */
     struct mem_range info[INFO_BLOCKS_MAX];
     struct mem_range regs[4]; /* peripherals; size 0 ends */
+    struct plain_reg plain[PLAIN_REGS_MAX]; /* addr 0 ends; any other register reads 0 and ignores writes */
     /* ROM tables: addr -> value pairs ending with addr 0; the rest of each 4 KiB page reads 0 */
     const struct rom_word {
         uint32_t addr, value;
@@ -97,7 +119,7 @@ struct chip {
     }
 
 extern const struct chip board_chip_nrf51822, board_chip_stm32f103cb, board_chip_fastflash,
-    board_chip_stm32g071rb;
+    board_chip_stm32g071rb, board_chip_nrf52832;
 
 /* ---- state ---- */
 
@@ -136,7 +158,7 @@ struct mem_ap {
 
 #define CORE_KEPT_MAX 8u
 
-enum core_state { CORE_RUNNING, CORE_HALTED, CORE_LOCKUP, CORE_SLEEPING };
+enum core_state { CORE_RUNNING, CORE_HALTED, CORE_LOCKUP, CORE_SLEEPING, CORE_HELD /* in reset */ };
 
 struct core {
     enum core_state state;
@@ -213,6 +235,7 @@ struct ImpBoard {
     struct mem_ap ap;
     struct core core;
     struct flash_ctl ctl;
+    uint32_t plain[PLAIN_REGS_MAX]; /* values of chip->plain */
     struct dap dap;
     struct cpu *cpu;
     uint8_t *flash, *ram, *info[INFO_BLOCKS_MAX];
@@ -230,6 +253,7 @@ struct ImpBoard {
 uint64_t board_random(uint64_t *state); /* splitmix64: advances *state */
 void board_random_fill(uint64_t seed, uint8_t *out, size_t size);
 bool board_alive(const ImpBoard *b); /* present and powered */
+bool board_answers(const ImpBoard *b); /* and its debug port has not been silenced for ever */
 void board_sync(ImpBoard *b); /* bring the chip to now_ns: core and stalled AP access */
 void board_add_ns(ImpBoard *b, uint64_t ns);
 /* Memory that a range lies in, or NULL. */
@@ -276,9 +300,19 @@ uint64_t flash_busy_until_ns(const ImpBoard *b);
 /* Where an address of the alias at 0 really lies. */
 uint32_t bus_unalias(const ImpBoard *b, uint32_t addr);
 
+/* ---- regs.c: peripheral registers ---- */
+void regs_reset(ImpBoard *b, bool power_up);
+/* A register of the chip's file, a plain one, or 0. */
+enum bus_result regs_read(ImpBoard *b, const struct bus_access *a, uint32_t *out);
+enum bus_result regs_write(ImpBoard *b, const struct bus_access *a, uint32_t value);
+uint32_t regs_part(uint32_t word, const struct bus_access *a); /* what an access smaller than a word gets */
+
 /* ---- flash.c: what the flash controllers share ---- */
 /* The range is blank from now on, and the controller busy for length_ns. */
 void flash_erase(ImpBoard *b, uint64_t now_ns, const struct mem_range *what, uint64_t length_ns);
+/* One page (false: not in flash), or all of flash, in the time that the chip needs for it; counted. */
+bool flash_erase_page(ImpBoard *b, uint64_t now_ns, uint32_t addr);
+void flash_erase_all(ImpBoard *b, uint64_t now_ns);
 /* Bits of size bytes (at most FLASH_UNIT_MAX) go from 1 to 0 where value says so; busy for length_ns. Counts one unit. */
 void flash_program(ImpBoard *b, const struct bus_access *a, const uint8_t *value, unsigned size,
                    uint64_t length_ns);
@@ -298,6 +332,10 @@ void dap_power_up(ImpBoard *b);
 /* ---- core.c ---- */
 void core_power_up(ImpBoard *b);
 void core_reset(ImpBoard *b, uint64_t now_ns); /* system reset: SYSRESETREQ, pin */
+/* The reset line (pin, CTRL-AP) is held or let go; debug registers answer meanwhile. */
+void core_hold(ImpBoard *b, bool hold);
+/* A register of the chip asks for a system reset, as SYSRESETREQ does. */
+void core_request_reset(ImpBoard *b, const struct bus_access *a);
 void core_advance(ImpBoard *b, uint64_t now_ns);
 /* Debug and system control registers, 0xE0000000 .. 0xE00FFFFF. Words only. */
 uint32_t core_reg_read(ImpBoard *b, const struct bus_access *a);

@@ -11,6 +11,10 @@ extern const guint8 flm_nrf51_code[];
 extern const gsize flm_nrf51_code_bytes;
 extern const guint8 flm_nrf51_uicr[];
 extern const gsize flm_nrf51_uicr_bytes;
+extern const guint8 flm_nrf52_code[];
+extern const gsize flm_nrf52_code_bytes;
+extern const guint8 flm_nrf52_uicr[];
+extern const gsize flm_nrf52_uicr_bytes;
 extern const guint8 flm_stm32f1_flash[];
 extern const gsize flm_stm32f1_flash_bytes;
 extern const guint8 flm_stm32g0_flash[];
@@ -22,11 +26,13 @@ extern const gsize flm_stm32g0_flash_bytes;
 #define CPUID_CORTEX_M0     0x410CC200u
 #define CPUID_CORTEX_M3     0x410FC230u
 #define CPUID_CORTEX_M0PLUS 0x410CC600u
+#define CPUID_CORTEX_M4     0x410FC240u
 
-/* FICR: nRF51 Series Reference Manual v3.0, chapter 7. */
-#define NRF51_FICR_CODEPAGESIZE 0x10000010u
-#define NRF51_FICR_CODESIZE     0x10000014u
-#define NRF51_FICR_DEVICEID     0x10000060u
+/* FICR: nRF51 Series Reference Manual v3.0, chapter 7; nRF52832 Product Specification v1.4, chapter 13. */
+#define NRF5_FICR_CODEPAGESIZE 0x10000010u
+#define NRF5_FICR_CODESIZE     0x10000014u
+#define NRF5_FICR_DEVICEID     0x10000060u
+#define NRF52_FICR_PART        0x10000100u
 
 /* NVMC: the same manual, chapter 6. */
 #define NRF5_NVMC_READY    0x4001E400u
@@ -78,8 +84,8 @@ static const char *const nrf51822_names[] = {"nRF51822_xxAA", "nRF51822", NULL};
  * Cortex-M0 that we know with these two values. */
 static const ImpDeviceCheck nrf51822_checks[] = {
     {CPUID_ADDRESS, CPUID_MASK, CPUID_CORTEX_M0, (char *)"CPUID is that of a Cortex-M0"},
-    {NRF51_FICR_CODEPAGESIZE, G_MAXUINT32, 1024, (char *)"FICR CODEPAGESIZE is 1024 bytes"},
-    {NRF51_FICR_CODESIZE, G_MAXUINT32, 256, (char *)"FICR CODESIZE is 256 pages"},
+    {NRF5_FICR_CODEPAGESIZE, G_MAXUINT32, 1024, (char *)"FICR CODEPAGESIZE is 1024 bytes"},
+    {NRF5_FICR_CODESIZE, G_MAXUINT32, 256, (char *)"FICR CODESIZE is 256 pages"},
 };
 /* UICR.RBPCONF: reference manual, chapter 8. Protected, the debugger reaches the NVMC and nothing of RAM. */
 static const ImpDeviceCheck nrf51822_open = {0x10001004u, 0x0000FF00u, 0x0000FF00u,
@@ -93,6 +99,23 @@ static const ImpDeviceWrite nrf51822_unlock[] = {
 static const EmbeddedFlm nrf51822_algorithms[] = {
     {flm_nrf51_code, &flm_nrf51_code_bytes, "nrf51-code.flm"},
     {flm_nrf51_uicr, &flm_nrf51_uicr_bytes, "nrf51-uicr.flm"},
+};
+
+static const char *const nrf52832_names[] = {"nRF52832_xxAA", "nRF52832", NULL};
+
+static const ImpDeviceCheck nrf52832_checks[] = {
+    {CPUID_ADDRESS, CPUID_MASK, CPUID_CORTEX_M4, (char *)"CPUID is that of a Cortex-M4"},
+    {NRF52_FICR_PART, G_MAXUINT32, 0x52832, (char *)"FICR INFO.PART is nRF52832"},
+    {NRF5_FICR_CODEPAGESIZE, G_MAXUINT32, 4096, (char *)"FICR CODEPAGESIZE is 4096 bytes"},
+    {NRF5_FICR_CODESIZE, G_MAXUINT32, 128, (char *)"FICR CODESIZE is 128 pages"},
+};
+/* UICR.APPROTECT: product specification v1.4, chapter 14. Protected, only CTRL-AP (chapter 16.2) answers: this word can then not be read either. */
+static const ImpDeviceCheck nrf52832_open = {0x10001208u, 0x000000FFu, 0x000000FFu,
+                                             (char *)"UICR APPROTECT protects nothing"};
+static const ImpDeviceLock nrf52832_locks[] = {{1, 0x10001208u, {0x00, 0xFF, 0xFF, 0xFF}, 4}};
+static const EmbeddedFlm nrf52832_algorithms[] = {
+    {flm_nrf52_code, &flm_nrf52_code_bytes, "nrf52-code.flm"},
+    {flm_nrf52_uicr, &flm_nrf52_uicr_bytes, "nrf52-uicr.flm"},
 };
 
 static const char *const stm32f103xb_names[] = {"STM32F103xB", "STM32F103CB", "STM32F103RB",
@@ -136,7 +159,7 @@ static const TableEntry table[] = {
                 .dpidr = 0x0BB11477, /* Cortex-M0 DAP */
                 .ram_start = 0x20000000,
                 .ram_bytes = 16 * 1024,
-                .uid_address = NRF51_FICR_DEVICEID,
+                .uid_address = NRF5_FICR_DEVICEID,
                 .uid_bytes = 8,
                 .erase_all_algorithm = 0, /* ERASEALL: code flash and UICR */
                 .unlock = IMP_UNLOCK_BY_WRITES,
@@ -151,6 +174,30 @@ static const TableEntry table[] = {
         .n_unlock_writes = G_N_ELEMENTS(nrf51822_unlock),
         .algorithms = nrf51822_algorithms,
         .n_algorithms = G_N_ELEMENTS(nrf51822_algorithms),
+    },
+    {
+        .names = nrf52832_names,
+        .device =
+            {
+                .core = (char *)"cortex-m4",
+                .core_hz = 64000000, /* HFINT: product specification v1.4, chapter CLOCK */
+                .dpidr = 0x2BA01477, /* Cortex-M4 DAP */
+                .ram_start = 0x20000000,
+                .ram_bytes = 64 * 1024,
+                .uid_address = NRF5_FICR_DEVICEID,
+                .uid_bytes = 8,
+                .erase_all_algorithm = 0, /* ERASEALL: code flash and UICR */
+                .unlock = IMP_UNLOCK_BY_CTRL_AP,
+                .unlock_algorithm = -1,
+                .ctrl_ap_index = 1,
+            },
+        .checks = nrf52832_checks,
+        .n_checks = G_N_ELEMENTS(nrf52832_checks),
+        .open = &nrf52832_open,
+        .locks = nrf52832_locks,
+        .n_locks = G_N_ELEMENTS(nrf52832_locks),
+        .algorithms = nrf52832_algorithms,
+        .n_algorithms = G_N_ELEMENTS(nrf52832_algorithms),
     },
     {
         .names = stm32f103xb_names,
@@ -251,9 +298,9 @@ ImpDevice *imp_device_lookup(const char *name, GError **error)
 
 const char *const *imp_device_names(void)
 {
-    static const char *const names[] = {"STM32F103CB",   "STM32F103RB", "STM32F103TB", "STM32F103VB",
-                                        "STM32F103xB",   "STM32G071CB", "STM32G071EB", "STM32G071GB",
-                                        "STM32G071KB",   "STM32G071RB", "STM32G071xB", "nRF51822",
-                                        "nRF51822_xxAA", NULL};
+    static const char *const names[] = {"STM32F103CB",   "STM32F103RB", "STM32F103TB",   "STM32F103VB",
+                                        "STM32F103xB",   "STM32G071CB", "STM32G071EB",   "STM32G071GB",
+                                        "STM32G071KB",   "STM32G071RB", "STM32G071xB",   "nRF51822",
+                                        "nRF51822_xxAA", "nRF52832",    "nRF52832_xxAA", NULL};
     return names;
 }

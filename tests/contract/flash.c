@@ -14,6 +14,7 @@ typedef struct {
 } Row;
 
 static const Row rows[] = {{"nrf51822", "nRF51822"},
+                           {"nrf52832", "nRF52832"},
                            {"stm32f103cb", "STM32F103CB"},
                            {"fastflash", "STM32F103CB"},
                            {"stm32g071rb", "STM32G071RB"}};

@@ -94,6 +94,7 @@ class Desk(imptest.TestCase):
 
     def test_identify(self):
         rows = [("nrf51822", "nRF51822_xxAA", "0x0BB11477", "Cortex-M0 r0p0", 0),
+                ("nrf52832", "nRF52832_xxAA", "0x2BA01477", "Cortex-M4 r0p1", 0),
                 ("stm32f103cb", "STM32F103xB", "0x1BA01477", "Cortex-M3 r1p1", 0x08000000)]
         for chip, device, dpidr, core, flash in rows:
             board = self.board("--wire-time", chip=chip)  # the core runs only with the wire: little to emulate
@@ -132,7 +133,8 @@ class Desk(imptest.TestCase):
         for chip in ("nrf51822", "stm32f103cb"):
             board = self.board("--fault", "wrong-chip", chip=chip)
             status, result = self.identify(board)
-            self.assertEqual((status, result["dpidr"], result["devices"], result["ruled_out"]), (0, "0x2BA01477", [], []))
+            self.assertEqual((status, result["dpidr"], result["devices"], [d["device"] for d in result["ruled_out"]]),
+                             (0, "0x2BA01477", [], ["nRF52832_xxAA"]))
             self.assertIn("Cortex-M4", result["core"])
             board.stop()
         board = self.board("--fault", "wrong-variant")

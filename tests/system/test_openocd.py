@@ -84,7 +84,8 @@ class OpenOcd(imptest.TestCase):
         self.assertGreater(int(lines[5].split()[-1], 16), 2)
         board.stop()
 
-    def program_stm32(self, chip, target, units, pages, says):
+    def program(self, chip, target, base, units, pages, says):
+        """Identified, erased, written, verified and dumped by OpenOCD's own driver for the chip."""
         board = self.board("--seed", "54", "--fill", "random", chip=chip)
         before = board.dump()
         folder = self.folder()
@@ -93,11 +94,10 @@ class OpenOcd(imptest.TestCase):
         print(f"# seed {SEED}")
         with open(image, "wb") as f:
             f.write(data)
-        base = "0x08000000"
         out = self.run_openocd(board, "init", "reset halt", "flash probe 0", "flash info 0", "dap info",
                                f"flash write_image erase {image} {base}", f"verify_image {image} {base}",
                                f"dump_image {dump} {base} {IMAGE_BYTES}", khz=4000, target=target)
-        for text in (*says, "flash size = 128 KiB", f"wrote {IMAGE_BYTES} bytes from file", f"verified {IMAGE_BYTES} bytes"):
+        for text in (*says, f"wrote {IMAGE_BYTES} bytes from file", f"verified {IMAGE_BYTES} bytes"):
             self.assertIn(text, out)
         with open(dump, "rb") as f:
             self.assertEqual(f.read(), data)
@@ -109,14 +109,73 @@ class OpenOcd(imptest.TestCase):
         board.stop()
 
     def test_stm32f103_programs_verifies_and_dumps(self):
-        self.program_stm32("stm32f103cb", "stm32f1x", IMAGE_BYTES // 2, IMAGE_BYTES // 1024,
+        self.program("stm32f103cb", "stm32f1x", "0x08000000", IMAGE_BYTES // 2, IMAGE_BYTES // 1024,
                            ("SWD DPIDR 0x1ba01477", "Cortex-M3 r1p1 processor detected", "target has 6 breakpoints",
-                            "device id = 0x20036410", "STM32F10x (Medium Density)", "Cortex-M3 FPB"))
+                            "device id = 0x20036410", "STM32F10x (Medium Density)", "Cortex-M3 FPB", "flash size = 128 KiB"))
 
     def test_stm32g071_programs_verifies_and_dumps(self):
-        self.program_stm32("stm32g071rb", "stm32g0x", IMAGE_BYTES // 8, IMAGE_BYTES // 2048,
+        self.program("stm32g071rb", "stm32g0x", "0x08000000", IMAGE_BYTES // 8, IMAGE_BYTES // 2048,
                            ("SWD DPIDR 0x0bc11477", "Cortex-M0+ r0p1 processor detected", "target has 4 breakpoints",
-                            "device idcode = 0x20006460", "RDP level 0", "Cortex-M0+ ROM"))
+                            "device idcode = 0x20006460", "RDP level 0", "Cortex-M0+ ROM", "flash size = 128 KiB"))
+
+    def test_nrf52832_programs_verifies_and_dumps(self):
+        self.program("nrf52832", "nrf52", "0", IMAGE_BYTES // 4, IMAGE_BYTES // 4096,
+                     ("SWD DPIDR 0x2ba01477", "Cortex-M4 r0p1 processor detected", "target has 6 breakpoints",
+                      "nRF52832-QFAA(build code: E0) 512kB Flash, 64kB RAM", "Nordic VLSI ASA", "Cortex-M4 SCS"))
+
+    def test_nrf52832_locks_and_recovers(self):
+        """Access port protection set by OpenOCD: nothing can be read; its nrf52_recover erases all and opens the chip."""
+        board = self.board("--seed", "57", "--fill", "random", chip="nrf52832")
+        word = int.from_bytes(board.dump(0x100, 4), "little")
+        refused = "if {[catch {mdw 0x100} why]} {echo refused} else {echo readable}"
+        out = self.run_openocd(board, "init", "reset halt", "echo A[mdw 0x100]", "mww 0x4001E504 1", "mww 0x10001208 0xFFFFFF00",
+                               "mww 0x4001E504 0", refused, "catch {reset}", "catch {halt}", refused, target="nrf52")
+        self.assertIn(f"A0x00000100: {word:08x}", out)
+        self.assertLess(out.index("readable"), out.index("refused"), out)
+        self.assertEqual(int.from_bytes(board.dump(0x100, 4), "little"), word, "from outside it can always be seen")
+        out = self.run_openocd(board, "catch {init}", refused, "nrf52_recover", "halt", "echo B[mdw 0x100]", "echo C[mdw 0x10001208]",
+                               target="nrf52")
+        self.assertIn("nRF52 device has AP lock engaged", out)
+        self.assertIn("refused", out)
+        self.assertIn("has been successfully erased and unlocked", out)
+        self.assertIn("B0x00000100: ffffffff", out)
+        self.assertIn("C0x10001208: ffffffff", out)
+        self.assertEqual(board.dump(), b"\xff" * (512 * 1024))
+        self.assertEqual(board.status()["mass_erases"], 1)
+        board.stop()
+
+    def test_nrf51_locks_and_unlocks(self):
+        """Read-back protection of all: memory shows nothing, the flash controller still answers; its mass erase opens the chip."""
+        board = self.board("--seed", "58", "--fill", "random")
+        word = int.from_bytes(board.dump(0x100, 4), "little")
+        self.run_openocd(board, "init", "reset halt", "mww 0x4001E504 1", "mww 0x10001004 0xFFFF00FF", "mww 0x4001E504 0")
+        board.control("power off")
+        board.control("power on")
+        out = self.run_openocd(board, "init", "halt", "echo A[mdw 0x100]", "nrf51 mass_erase", "reset halt", "echo B[mdw 0x100]")
+        self.assertNotEqual(word, 0)
+        self.assertIn("A0x00000100: 00000000", out)
+        self.assertIn("B0x00000100: ffffffff", out)
+        self.assertEqual(board.dump(), b"\xff" * (256 * 1024))
+        board.stop()
+
+    def test_stm32g071_locks_and_unlocks(self):
+        """OpenOCD's own option byte code: at level 1 nothing can be read; back at level 0 nothing is left."""
+        board = self.board("--seed", "59", "--fill", "random", chip="stm32g071rb")
+        refused = "if {[catch {mdw 0x08000100} why]} {echo refused} else {echo readable}"
+        word = board.dump(0x08000100, 4)
+        out = self.run_openocd(board, "init", "reset halt", "stm32l4x lock 0", refused, "catch {stm32l4x option_load 0}",
+                               target="stm32g0x")
+        self.assertIn("readable", out)
+        out = self.run_openocd(board, "init", "halt", refused, "flash probe 0", target="stm32g0x")
+        self.assertIn("refused", out)
+        self.assertIn("RDP level 1", out)
+        self.assertEqual(board.dump(0x08000100, 4), word, "from outside it can always be seen")
+        self.run_openocd(board, "init", "halt", "stm32l4x unlock 0", "catch {stm32l4x option_load 0}", target="stm32g0x")
+        out = self.run_openocd(board, "init", "reset halt", "echo B[mdw 0x08000100]", "flash probe 0", target="stm32g0x")
+        self.assertIn("RDP level 0", out)
+        self.assertIn("B0x08000100: ffffffff", out)
+        self.assertEqual(board.dump(), b"\xff" * (128 * 1024))
+        board.stop()
 
     def test_stm32f103_locks_and_unlocks(self):
         """OpenOCD's own option byte code: locked, nothing can be read; unlocked, nothing is left."""

@@ -8,13 +8,6 @@
 
 enum { READY = 0x400, CONFIG = 0x504, ERASEPAGE = 0x508, ERASEALL = 0x50C, ERASEUICR = 0x514 };
 
-static guint32 peek(ImpBoard *b, guint32 addr)
-{
-    guint32 v;
-    g_assert_true(imp_board_peek(b, addr, &v, 4));
-    return v;
-}
-
 static void wait_ready(ImpBoard *b)
 {
     for (guint i = 0; i < 100000; i++)
@@ -86,7 +79,7 @@ static void erase_page_and_time(void)
     host_connect(b);
     host_halt(b);
     host_write32(b, NVMC(ERASEPAGE), 0x800); /* without EEN: ignored */
-    g_assert_cmphex(peek(b, 0x800), ==, 0);
+    g_assert_cmphex(host_peek(b, 0x800), ==, 0);
     host_write32(b, NVMC(CONFIG), 2);
     host_write32(b, NVMC(ERASEPAGE), 0x800);
     g_assert_cmphex(host_read32(b, NVMC(READY)), ==, 0);
@@ -96,10 +89,10 @@ static void erase_page_and_time(void)
     g_assert_cmpuint(c.pages_erased, ==, 1);
     g_assert_cmpuint(c.last_flash_op_end_ns - c.first_erase_ns, ==, ERASE_NS);
     g_assert_cmpuint(imp_board_now_ns(b), >=, c.last_flash_op_end_ns);
-    g_assert_cmphex(peek(b, 0x7FC), ==, 0);
-    g_assert_cmphex(peek(b, 0x800), ==, 0xFFFFFFFF);
-    g_assert_cmphex(peek(b, 0xBFC), ==, 0xFFFFFFFF);
-    g_assert_cmphex(peek(b, 0xC00), ==, 0);
+    g_assert_cmphex(host_peek(b, 0x7FC), ==, 0);
+    g_assert_cmphex(host_peek(b, 0x800), ==, 0xFFFFFFFF);
+    g_assert_cmphex(host_peek(b, 0xBFC), ==, 0xFFFFFFFF);
+    g_assert_cmphex(host_peek(b, 0xC00), ==, 0);
     imp_board_free(b);
 }
 
@@ -114,13 +107,13 @@ static void erase_all_includes_uicr(void)
     host_write32(b, NVMC(CONFIG), 2);
     host_write32(b, NVMC(ERASEUICR), 1);
     wait_ready(b);
-    g_assert_cmphex(peek(b, 0x10001080), ==, 0xFFFFFFFF);
-    g_assert_cmphex(peek(b, 0x3FFFC), ==, 0);
+    g_assert_cmphex(host_peek(b, 0x10001080), ==, 0xFFFFFFFF);
+    g_assert_cmphex(host_peek(b, 0x3FFFC), ==, 0);
     g_assert_true(imp_board_poke(b, 0x10001080, &zero, 4));
     host_write32(b, NVMC(ERASEALL), 1);
     wait_ready(b);
-    g_assert_cmphex(peek(b, 0x10001080), ==, 0xFFFFFFFF);
-    g_assert_cmphex(peek(b, 0x3FFFC), ==, 0xFFFFFFFF);
+    g_assert_cmphex(host_peek(b, 0x10001080), ==, 0xFFFFFFFF);
+    g_assert_cmphex(host_peek(b, 0x3FFFC), ==, 0xFFFFFFFF);
     imp_board_free(b);
 }
 
@@ -167,8 +160,8 @@ static void core_programs_from_ram(void)
     host_run(b, RAM);
     (void)host_wait_halt(b);
     g_assert_cmphex(host_get_reg(b, 4), ==, 1);
-    g_assert_cmphex(peek(b, 0x2000), ==, 0xA5A5F00F);
-    g_assert_cmphex(peek(b, 0x2004), ==, 0xFFFFFFFF);
+    g_assert_cmphex(host_peek(b, 0x2000), ==, 0xA5A5F00F);
+    g_assert_cmphex(host_peek(b, 0x2004), ==, 0xFFFFFFFF);
     imp_board_get_counters(b, &c);
     g_assert_cmpuint(c.words_programmed, ==, 1);
     g_assert_cmpuint(c.last_flash_op_end_ns, >, start + WRITE_NS);
@@ -177,7 +170,7 @@ static void core_programs_from_ram(void)
     host_set_reg(b, 1, 0x5A5AFFFF);
     host_run(b, RAM);
     (void)host_wait_halt(b);
-    g_assert_cmphex(peek(b, 0x2000), ==, 0x0000F00F);
+    g_assert_cmphex(host_peek(b, 0x2000), ==, 0x0000F00F);
     imp_board_free(b);
 }
 
@@ -193,7 +186,7 @@ static void core_store_without_enable_locks_up(void)
     host_set_reg(b, 1, 0);
     host_run(b, RAM);
     g_assert_cmphex(host_read32(b, DHCSR) & 0x000A0000, ==, 0x00080000);
-    g_assert_cmphex(peek(b, 0x2000), ==, 0xFFFFFFFF);
+    g_assert_cmphex(host_peek(b, 0x2000), ==, 0xFFFFFFFF);
     imp_board_free(b);
 }
 
@@ -216,21 +209,50 @@ static void core_in_flash_is_halted_while_busy(void)
     g_assert_true(imp_board_is_running(b));
     imp_board_advance_to_ns(b, start + 2 * WRITE_NS);
     g_assert_false(imp_board_is_running(b));
-    g_assert_cmphex(peek(b, 0x2000), ==, 0x1234);
+    g_assert_cmphex(host_peek(b, 0x2000), ==, 0x1234);
     imp_board_free(b);
 }
 
 static void info_blocks(void)
 {
     ImpBoard *b = host_board(9);
-    char uid[IMP_BOARD_UID_TEXT_MAX];
     host_connect(b);
     g_assert_cmphex(host_read32(b, 0x10000010), ==, 0x400);
     g_assert_cmphex(host_read32(b, 0x10000014), ==, 0x100);
     g_assert_cmphex(host_read32(b, 0x1000005C), ==, 0xFFFF0072);
-    guint32 lo = host_read32(b, 0x10000060), hi = host_read32(b, 0x10000064);
-    g_autofree char *want = g_strdup_printf("%08X%08X", hi, lo);
-    g_assert_cmpstr(imp_board_get_uid(b, uid), ==, want);
+    host_check_uid(b, 0x10000060, 2);
+    imp_board_free(b);
+}
+
+/* RBPCONF.PALL: from the next reset on the debugger sees no memory; ERASEALL and another reset open the chip. */
+static void read_back_protection(void)
+{
+    ImpBoard *b = host_board(10);
+    guint32 secret = 0xC0FFEE11, ram = 0x12345678;
+    g_assert_true(imp_board_poke(b, 0x2000, &secret, 4));
+    host_connect(b);
+    host_halt(b);
+    host_write32(b, NVMC(CONFIG), 1);
+    host_write32(b, 0x10001004, 0xFFFF00FF);
+    wait_ready(b);
+    g_assert_cmphex(host_read32(b, 0x2000), ==, secret);
+    host_write32(b, AIRCR, 0x05FA0004);
+    g_assert_true(imp_board_poke(b, RAM, &ram, 4));
+    g_assert_cmphex(host_read32(b, 0x2000), ==, 0);
+    g_assert_cmphex(host_read32(b, RAM), ==, 0);
+    host_write32(b, RAM, 1); /* ignored */
+    g_assert_cmphex(host_peek(b, RAM), ==, ram);
+    g_assert_cmphex(host_peek(b, 0x2000), ==, secret);
+    g_assert_cmphex(host_read32(b, 0x10000010), ==, 0x400);
+    host_halt(b);
+    host_write32(b, NVMC(CONFIG), 2);
+    g_assert_cmphex(host_read32(b, NVMC(CONFIG)), ==, 2);
+    host_write32(b, NVMC(ERASEALL), 1);
+    wait_ready(b);
+    g_assert_cmphex(host_peek(b, 0x2000), ==, 0xFFFFFFFF);
+    g_assert_cmphex(host_read32(b, 0x2000), ==, 0); /* until the reset */
+    host_write32(b, AIRCR, 0x05FA0004);
+    g_assert_cmphex(host_read32(b, 0x2000), ==, 0xFFFFFFFF);
     imp_board_free(b);
 }
 
@@ -246,5 +268,6 @@ int main(int argc, char **argv)
     g_test_add_func("/board/flash/core-store-not-enabled", core_store_without_enable_locks_up);
     g_test_add_func("/board/flash/core-in-flash-halted", core_in_flash_is_halted_while_busy);
     g_test_add_func("/board/flash/info-blocks", info_blocks);
+    g_test_add_func("/board/flash/read-back-protection", read_back_protection);
     return g_test_run();
 }

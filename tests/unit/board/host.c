@@ -96,6 +96,54 @@ void host_write32(ImpBoard *b, guint32 addr, guint32 value)
     g_assert_cmpuint(host_try_write32(b, addr, value), ==, OK);
 }
 
+gboolean host_load_word(ImpBoard *b, guint32 addr, guint32 *out)
+{
+    host_write(b, AP_TAR, addr);
+    gboolean good = host_try(b, AP_DRW | RD, out) == OK;
+    host_write(b, DP_ABORT, 0x1E);
+    return good;
+}
+
+gboolean host_store(ImpBoard *b, guint32 csw, guint32 addr, guint32 value)
+{
+    host_write(b, AP_CSW, csw);
+    host_write(b, AP_TAR, addr);
+    guint32 lanes = value << 8 * (addr & 3);
+    gboolean good = host_try(b, AP_DRW, &lanes) == OK; /* the probe asks for the end of a write, too */
+    g_assert_true(good == !(host_read(b, DP_CTRL) & 0x20)); /* STICKYERR */
+    host_write(b, DP_ABORT, 0x1E);
+    host_write(b, AP_CSW, CSW_32);
+    return good;
+}
+
+guint32 host_peek(ImpBoard *b, guint32 addr)
+{
+    guint32 v;
+    g_assert_true(imp_board_peek(b, addr, &v, 4));
+    return v;
+}
+
+guint32 host_wait_status(ImpBoard *b, guint32 addr, guint32 busy)
+{
+    for (guint i = 0; i < 100000; i++) {
+        guint32 v = host_read32(b, addr);
+        if (!(v & busy)) {
+            host_write32(b, addr, v);
+            return v;
+        }
+    }
+    g_error("flash stays busy");
+}
+
+void host_check_uid(ImpBoard *b, guint32 addr, guint n_words)
+{
+    char uid[IMP_BOARD_UID_TEXT_MAX];
+    g_autoptr(GString) want = g_string_new(NULL);
+    for (guint i = n_words; i-- > 0;)
+        g_string_append_printf(want, "%08X", host_read32(b, addr + 4 * i));
+    g_assert_cmpstr(imp_board_get_uid(b, uid), ==, want->str);
+}
+
 void host_halt(ImpBoard *b)
 {
     host_write32(b, DHCSR, 0xA05F0003);

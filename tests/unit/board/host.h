@@ -30,6 +30,9 @@ enum { OK = 1, WAIT = 2, FAULT = 4, NONE = 7 };
 
 #define RAM 0x20000000u
 
+/* CSW: size of an access, with increment */
+enum { CSW_8 = 0x23000010, CSW_16 = 0x23000011, CSW_32 = 0x23000012, CSW_16_PACKED = 0x23000021 };
+
 ImpBoard *host_board_of(const char *chip, guint64 seed); /* blank */
 ImpBoard *host_board(guint64 seed); /* a blank nrf51822 */
 gsize host_packet(ImpBoard *b, const guint8 *req, gsize n, guint8 *resp); /* resp: 1024 bytes */
@@ -43,6 +46,14 @@ void host_connect(ImpBoard *b); /* line reset, DPIDR, power-up, word accesses wi
 guint32 host_read32(ImpBoard *b, guint32 addr);
 void host_write32(ImpBoard *b, guint32 addr, guint32 value);
 guint8 host_try_write32(ImpBoard *b, guint32 addr, guint32 value); /* acknowledge after the access */
+/* An access that the bus may refuse: TRUE if it took it. Sticky errors are cleared. */
+gboolean host_load_word(ImpBoard *b, guint32 addr, guint32 *out);
+gboolean host_store(ImpBoard *b, guint32 csw, guint32 addr, guint32 value);
+guint32 host_peek(ImpBoard *b, guint32 addr); /* from outside */
+/* The status register at addr once its busy bits are gone; written back, so that errors are cleared. */
+guint32 host_wait_status(ImpBoard *b, guint32 addr, guint32 busy);
+/* UID as three words of the chip, highest first, against imp_board_get_uid(). */
+void host_check_uid(ImpBoard *b, guint32 addr, guint n_words);
 void host_halt(ImpBoard *b);
 guint32 host_get_reg(ImpBoard *b, guint reg);
 void host_set_reg(ImpBoard *b, guint reg, guint32 value);

@@ -14,15 +14,6 @@
 enum { KEYR = 0x04, OPTKEYR = 0x08, SR = 0x0C, CR = 0x10, AR = 0x14, OBR = 0x1C, WRPR = 0x20 };
 enum { BSY = 1, PGERR = 4, WRPRTERR = 0x10, EOP = 0x20 };
 enum { PG = 1, PER = 2, MER = 4, OPTPG = 0x10, OPTER = 0x20, STRT = 0x40, LOCK = 0x80, OPTWRE = 0x200 };
-enum { CSW_8 = 0x23000010, CSW_16 = 0x23000011, CSW_32 = 0x23000012, CSW_16_PACKED = 0x23000021 };
-enum { STICKYERR = 0x20 };
-
-static guint32 peek(ImpBoard *b, guint32 addr)
-{
-    guint32 v;
-    g_assert_true(imp_board_peek(b, addr, &v, 4));
-    return v;
-}
 
 static ImpBoard *start(guint64 seed)
 {
@@ -38,52 +29,13 @@ static void unlock(ImpBoard *b)
     host_write32(b, FPEC(KEYR), KEY2);
 }
 
-/* The controller's errors since the last call, when it is ready. */
-static guint32 result(ImpBoard *b)
-{
-    for (guint i = 0; i < 100000; i++) {
-        guint32 v = host_read32(b, FPEC(SR));
-        if (!(v & BSY)) {
-            host_write32(b, FPEC(SR), v);
-            return v;
-        }
-    }
-    g_error("flash stays busy");
-}
-
-/* A store of the debugger in the given form; TRUE if the bus took it. */
-static gboolean store(ImpBoard *b, guint32 csw, guint32 addr, guint32 value)
-{
-    host_write(b, AP_CSW, csw);
-    host_write(b, AP_TAR, addr);
-    guint32 lanes = value << 8 * (addr & 3);
-    gboolean good = host_try(b, AP_DRW, &lanes) == OK; /* the probe asks for the end of a write, too */
-    g_assert_true(good == !(host_read(b, DP_CTRL) & STICKYERR));
-    host_write(b, DP_ABORT, 0x1E);
-    host_write(b, AP_CSW, CSW_32);
-    return good;
-}
-
-static gboolean load(ImpBoard *b, guint32 addr, guint32 *out)
-{
-    host_write(b, AP_TAR, addr);
-    gboolean good = host_try(b, AP_DRW | RD, out) == OK;
-    host_write(b, DP_ABORT, 0x1E);
-    return good;
-}
-
 static void identity(void)
 {
     ImpBoard *b = start(1);
-    char uid[IMP_BOARD_UID_TEXT_MAX];
-    guint32 words[3];
     g_assert_cmphex(host_read32(b, 0xE000ED00), ==, 0x411FC231);
     g_assert_cmphex(host_read32(b, 0xE0042000), ==, 0x20036410);
     g_assert_cmphex(host_read32(b, 0x1FFFF7E0) & 0xFFFF, ==, 128);
-    for (guint i = 0; i < 3; i++)
-        words[i] = host_read32(b, 0x1FFFF7E8 + 4 * i);
-    g_autofree char *want = g_strdup_printf("%08X%08X%08X", words[2], words[1], words[0]);
-    g_assert_cmpstr(imp_board_get_uid(b, uid), ==, want);
+    host_check_uid(b, 0x1FFFF7E8, 3);
     g_assert_cmphex(host_read32(b, FPEC(OBR)), ==, 0x03FFFFFC);
     g_assert_cmphex(host_read32(b, FPEC(WRPR)), ==, 0xFFFFFFFF);
     g_assert_true(imp_board_set_fault(b, IMP_BOARD_FAULT_WRONG_VARIANT, 0, 0));
@@ -105,11 +57,11 @@ static void keys(void)
         g_assert_cmphex(host_read32(b, FPEC(CR)), ==, LOCK);
         host_write32(b, FPEC(CR), PG); /* locked: ignored */
         g_assert_cmphex(host_read32(b, FPEC(CR)), ==, LOCK);
-        g_assert_true(store(b, CSW_32, FPEC(KEYR), rows[i].first) == rows[i].first_good);
-        g_assert_true(store(b, CSW_32, FPEC(KEYR), rows[i].second) == rows[i].second_good);
+        g_assert_true(host_store(b, CSW_32, FPEC(KEYR), rows[i].first) == rows[i].first_good);
+        g_assert_true(host_store(b, CSW_32, FPEC(KEYR), rows[i].second) == rows[i].second_good);
         g_assert_cmphex(host_read32(b, FPEC(CR)), ==, rows[i].opens ? 0 : LOCK);
         if (!rows[i].opens) { /* closed until a reset, even for the right keys */
-            g_assert_false(store(b, CSW_32, FPEC(KEYR), KEY1));
+            g_assert_false(host_store(b, CSW_32, FPEC(KEYR), KEY1));
             g_assert_cmphex(host_read32(b, FPEC(CR)), ==, LOCK);
             host_write32(b, AIRCR, 0x05FA0004);
             unlock(b);
@@ -143,9 +95,9 @@ static void program_rules(void)
         g_assert_true(imp_board_poke(b, word, &rows[i].old, 4));
         unlock(b);
         host_write32(b, FPEC(CR), rows[i].cr);
-        g_assert_true(store(b, rows[i].csw, FLASH + rows[i].addr, rows[i].value) == rows[i].taken);
-        g_assert_cmphex(result(b), ==, rows[i].status);
-        g_assert_cmphex(peek(b, word), ==, rows[i].then);
+        g_assert_true(host_store(b, rows[i].csw, FLASH + rows[i].addr, rows[i].value) == rows[i].taken);
+        g_assert_cmphex(host_wait_status(b, FPEC(SR), BSY), ==, rows[i].status);
+        g_assert_cmphex(host_peek(b, word), ==, rows[i].then);
         imp_board_free(b);
     }
 }
@@ -162,7 +114,7 @@ static void packed_stores_wait_for_each_other(void)
     host_write(b, AP_DRW, 0x22221111);
     host_write(b, AP_DRW, 0x44443333);
     host_write(b, AP_CSW, CSW_32);
-    g_assert_cmphex(result(b), ==, EOP);
+    g_assert_cmphex(host_wait_status(b, FPEC(SR), BSY), ==, EOP);
     g_assert_cmphex(host_read32(b, FLASH + 0x200), ==, 0x22221111);
     g_assert_cmphex(host_read32(b, FLASH + 0x204), ==, 0x44443333);
     imp_board_get_counters(b, &c);
@@ -185,20 +137,20 @@ static void erase_page_and_all(void)
     g_assert_cmphex(host_read32(b, FPEC(SR)), ==, BSY);
     g_assert_cmphex(host_read32(b, FPEC(CR)), ==, PER | STRT);
     host_write32(b, FPEC(CR), MER | STRT); /* busy: ignored */
-    g_assert_cmphex(result(b), ==, EOP);
+    g_assert_cmphex(host_wait_status(b, FPEC(SR), BSY), ==, EOP);
     g_assert_cmphex(host_read32(b, FPEC(CR)), ==, PER);
     imp_board_get_counters(b, &c);
     g_assert_cmpuint(c.pages_erased, ==, 1);
     g_assert_cmpuint(c.mass_erases, ==, 0);
     g_assert_cmpuint(c.last_flash_op_end_ns - c.first_erase_ns, ==, ERASE_NS);
-    g_assert_cmphex(peek(b, FLASH + 0x7FC), ==, 0);
-    g_assert_cmphex(peek(b, FLASH + 0x800), ==, 0xFFFFFFFF);
-    g_assert_cmphex(peek(b, FLASH + 0xBFC), ==, 0xFFFFFFFF);
-    g_assert_cmphex(peek(b, FLASH + 0xC00), ==, 0);
+    g_assert_cmphex(host_peek(b, FLASH + 0x7FC), ==, 0);
+    g_assert_cmphex(host_peek(b, FLASH + 0x800), ==, 0xFFFFFFFF);
+    g_assert_cmphex(host_peek(b, FLASH + 0xBFC), ==, 0xFFFFFFFF);
+    g_assert_cmphex(host_peek(b, FLASH + 0xC00), ==, 0);
     host_write32(b, FPEC(CR), MER | STRT);
-    g_assert_cmphex(result(b), ==, EOP);
-    g_assert_cmphex(peek(b, FLASH + 0x7FC), ==, 0xFFFFFFFF);
-    g_assert_cmphex(peek(b, OPTIONS), ==, 0x00FF5AA5); /* a mass erase leaves them */
+    g_assert_cmphex(host_wait_status(b, FPEC(SR), BSY), ==, EOP);
+    g_assert_cmphex(host_peek(b, FLASH + 0x7FC), ==, 0xFFFFFFFF);
+    g_assert_cmphex(host_peek(b, OPTIONS), ==, 0x00FF5AA5); /* a mass erase leaves them */
     imp_board_free(b);
 }
 
@@ -216,13 +168,13 @@ static void set_options(ImpBoard *b, guint8 rdp, guint8 wrp0)
     open_options(b);
     host_write32(b, FPEC(CR), OPTWRE | OPTER);
     host_write32(b, FPEC(CR), OPTWRE | OPTER | STRT);
-    g_assert_cmphex(result(b), ==, EOP);
+    g_assert_cmphex(host_wait_status(b, FPEC(SR), BSY), ==, EOP);
     host_write32(b, FPEC(CR), OPTWRE | OPTPG);
-    g_assert_true(store(b, CSW_16, OPTIONS, rdp));
-    g_assert_cmphex(result(b), ==, EOP);
-    g_assert_true(store(b, CSW_16, OPTIONS + 8, wrp0));
-    g_assert_cmphex(result(b), ==, EOP);
-    g_assert_cmphex(peek(b, OPTIONS) & 0xFFFF, ==,
+    g_assert_true(host_store(b, CSW_16, OPTIONS, rdp));
+    g_assert_cmphex(host_wait_status(b, FPEC(SR), BSY), ==, EOP);
+    g_assert_true(host_store(b, CSW_16, OPTIONS + 8, wrp0));
+    g_assert_cmphex(host_wait_status(b, FPEC(SR), BSY), ==, EOP);
+    g_assert_cmphex(host_peek(b, OPTIONS) & 0xFFFF, ==,
                     (guint)(rdp | (guint8)~rdp << 8)); /* the complement is made */
     host_write32(b, DEMCR, 1);
     host_write32(b, AIRCR, 0x05FA0004);
@@ -242,15 +194,15 @@ static void write_protection(void)
         host_write32(b, FPEC(CR), PER);
         host_write32(b, FPEC(AR), FLASH + 1024 * rows[i].page);
         host_write32(b, FPEC(CR), PER | STRT);
-        g_assert_cmphex(result(b), ==, rows[i].status);
+        g_assert_cmphex(host_wait_status(b, FPEC(SR), BSY), ==, rows[i].status);
         host_write32(b, FPEC(CR), PG);
-        g_assert_true(store(b, CSW_16, FLASH + 1024 * rows[i].page, 0x1111));
-        g_assert_cmphex(result(b), ==, rows[i].status);
-        g_assert_cmphex(peek(b, FLASH + 1024 * rows[i].page), ==,
+        g_assert_true(host_store(b, CSW_16, FLASH + 1024 * rows[i].page, 0x1111));
+        g_assert_cmphex(host_wait_status(b, FPEC(SR), BSY), ==, rows[i].status);
+        g_assert_cmphex(host_peek(b, FLASH + 1024 * rows[i].page), ==,
                         rows[i].status == EOP ? 0xFFFF1111 : 0xFFFFFFFF);
     }
     host_write32(b, FPEC(CR), MER | STRT);
-    g_assert_cmphex(result(b), ==, WRPRTERR);
+    g_assert_cmphex(host_wait_status(b, FPEC(SR), BSY), ==, WRPRTERR);
     imp_board_free(b);
 }
 
@@ -261,12 +213,12 @@ static void read_protection(void)
     ImpBoard *b = start(7);
     guint32 secret = 0xC0FFEE11, seen = 0;
     g_assert_true(imp_board_poke(b, FLASH + 0x2000, &secret, 4));
-    g_assert_true(load(b, FLASH + 0x2000, &seen));
+    g_assert_true(host_load_word(b, FLASH + 0x2000, &seen));
     g_assert_cmphex(seen, ==, secret);
     set_options(b, 0x00, 0xFF);
     g_assert_cmphex(host_read32(b, FPEC(OBR)) & 2, ==, 2);
-    g_assert_false(load(b, FLASH + 0x2000, &seen));
-    g_assert_false(load(b, 0x2000, &seen)); /* where it answers as well */
+    g_assert_false(host_load_word(b, FLASH + 0x2000, &seen));
+    g_assert_false(host_load_word(b, 0x2000, &seen)); /* where it answers as well */
     host_load(b, RAM, code, G_N_ELEMENTS(code));
     host_set_reg(b, 16, 0x01000000);
     for (guint i = 0; i < 2; i++) {
@@ -282,12 +234,12 @@ static void read_protection(void)
     unlock(b);
     host_write32(b, FPEC(AR), FLASH + 0x2000);
     host_write32(b, FPEC(CR), PER | STRT);
-    g_assert_cmphex(result(b), ==, WRPRTERR);
-    g_assert_cmphex(peek(b, FLASH + 0x2000), ==, secret);
+    g_assert_cmphex(host_wait_status(b, FPEC(SR), BSY), ==, WRPRTERR);
+    g_assert_cmphex(host_peek(b, FLASH + 0x2000), ==, secret);
     host_write32(b, FPEC(CR), LOCK);
     set_options(b, 0xA5, 0xFF);
     g_assert_cmphex(host_read32(b, FPEC(OBR)) & 2, ==, 0);
-    g_assert_true(load(b, FLASH + 0x2000, &seen));
+    g_assert_true(host_load_word(b, FLASH + 0x2000, &seen));
     g_assert_cmphex(seen, ==, 0xFFFFFFFF);
     imp_board_free(b);
 }
@@ -305,7 +257,7 @@ static void protected_firmware_runs(void)
     imp_board_set_power(b, true);
     imp_board_advance_to_ns(b, imp_board_now_ns(b) + 100000);
     g_assert_true(imp_board_is_running(b));
-    g_assert_cmphex(peek(b, RAM + 0x1000), ==, 0x5EC8E7ED);
+    g_assert_cmphex(host_peek(b, RAM + 0x1000), ==, 0x5EC8E7ED);
     imp_board_free(b);
 }
 
@@ -396,8 +348,8 @@ static void power_cut(void)
     imp_board_set_power(b, true);
     g_assert_true(imp_board_peek(b, FLASH + 0x400, after, sizeof after));
     g_assert_true(memcmp(before, after, sizeof after) != 0);
-    g_assert_cmphex(peek(b, FLASH + 0x3FC), ==, 0xFFFFFFFF);
-    g_assert_cmphex(peek(b, FLASH + 0x800), ==, 0xFFFFFFFF);
+    g_assert_cmphex(host_peek(b, FLASH + 0x3FC), ==, 0xFFFFFFFF);
+    g_assert_cmphex(host_peek(b, FLASH + 0x800), ==, 0xFFFFFFFF);
     host_connect(b);
     host_halt(b);
     g_assert_cmphex(host_read32(b, FPEC(SR)), ==, 0);

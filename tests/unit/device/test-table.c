@@ -70,7 +70,7 @@ static void test_unknown(void)
                     "there is no device 'Z80'; this version knows STM32F103CB, STM32F103RB, STM32F103TB, "
                     "STM32F103VB, STM32F103xB, "
                     "STM32G071CB, STM32G071EB, STM32G071GB, STM32G071KB, STM32G071RB, STM32G071xB, "
-                    "nRF51822, nRF51822_xxAA");
+                    "nRF51822, nRF51822_xxAA, nRF52832, nRF52832_xxAA");
 }
 
 int main(int argc, char **argv)

@@ -1,7 +1,8 @@
-/* The nRF51's non-volatile memory controller.
+/* The non-volatile memory controller of nRF51 chips and of the nRF52832.
  *
  * Source: Nordic Semiconductor, nRF51 Series Reference Manual v3.0: chapters "Non-Volatile Memory Controller (NVMC)" (functional
- * description and registers) and "User Information Configuration Registers (UICR)".
+ * description and registers) and "User Information Configuration Registers (UICR)"; nRF52832 Product Specification v1.4, the same chapters: what
+ * is used here is the same.
  * The core may go on while the flash is busy as long as it runs from RAM, as a flash algorithm does. */
 #pragma once
 
