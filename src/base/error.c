@@ -117,6 +117,17 @@ void imp_error_set_step(GError **error, const char *step)
         g_strlcpy(detail->step, step, sizeof detail->step);
 }
 
+void imp_error_set_place(GError **error, guint64 address)
+{
+    if (error == NULL || *error == NULL || (*error)->domain != IMP_ERROR)
+        return;
+    ImpErrorDetail *detail = imp_error_get_private(*error);
+    if (detail->has_address)
+        return;
+    detail->has_address = TRUE;
+    detail->address = address;
+}
+
 const ImpErrorDetail *imp_error_detail(const GError *error)
 {
     if (error == NULL || error->domain != IMP_ERROR)

@@ -69,6 +69,9 @@ void imp_error_set_values(GError **error, ImpErrorCode code, const guint8 *expec
  * point to NULL. */
 void imp_error_set_step(GError **error, const char *step);
 
+/* The same for the place. */
+void imp_error_set_place(GError **error, guint64 address);
+
 /* The detail of an error of IMP_ERROR, borrowed; NULL for other domains. */
 const ImpErrorDetail *imp_error_detail(const GError *error);
 

@@ -137,7 +137,17 @@ gboolean imp_adi_connect(ImpAdi *adi, GError **error)
     if (!imp_dap_configure(adi->dap, adi->swd_hz, error))
         return FALSE;
     adi->round_trip_us = (guint32)((imp_clock_boot_us(adi->clock) - begin_us) / IMP_DAP_CONFIGURE_ROUNDS);
-    return find_line(adi, error) && power_up(adi, error) && identify_ap(adi, error);
+    gint64 from_us = imp_clock_boot_us(adi->clock);
+    for (guint retries = 0;; retries++) {
+        GError *why = NULL;
+        if (find_line(adi, &why) && power_up(adi, &why) && identify_ap(adi, &why))
+            return TRUE;
+        if (!imp_adi_may_repeat(adi, why, retries, from_us)) {
+            g_propagate_error(error, why);
+            return FALSE;
+        }
+        g_error_free(why);
+    }
 }
 
 gdouble imp_adi_read_us(const ImpAdi *adi, guint64 n_bytes)
@@ -345,17 +355,21 @@ static gboolean access_once(ImpAdi *adi, guint32 address, guint8 *out, const gui
     return imp_adi_flush(adi, error);
 }
 
-/* A chip that is busy is asked again for a while; a disturbed transfer a few times, at once. */
-static gboolean may_repeat(ImpAdi *adi, const GError *why, guint retries, gint64 begin_us)
+gboolean imp_adi_may_repeat(ImpAdi *adi, const GError *why, guint retries, gint64 begin_us)
 {
     if (!imp_adi_check_cancel(adi, NULL))
         return FALSE;
+    gboolean again = FALSE;
     if (why->code == IMP_E_LINK_WAIT) {
         imp_clock_sleep_us(adi->clock, WAIT_PAUSE_US);
-        return imp_clock_boot_us(adi->clock) - begin_us < WAIT_LIMIT_US;
+        again = imp_clock_boot_us(adi->clock) - begin_us < WAIT_LIMIT_US;
+    } else {
+        gboolean disturbed =
+            why->code == IMP_E_LINK_PARITY || why->code == IMP_E_LINK_LOST || why->code == IMP_E_LINK_FAULT;
+        again = disturbed && retries < IMP_TARGET_RETRIES_MAX;
     }
-    return (why->code == IMP_E_LINK_PARITY || why->code == IMP_E_LINK_LOST) &&
-           retries < IMP_TARGET_RETRIES_MAX;
+    adi->health->retries += again;
+    return again;
 }
 
 static gboolean access_piece(ImpAdi *adi, guint32 address, guint8 *out, const guint8 *in, gsize n_bytes,
@@ -366,16 +380,11 @@ static gboolean access_piece(ImpAdi *adi, guint32 address, guint8 *out, const gu
         GError *why = NULL;
         if (access_once(adi, address, out, in, n_bytes, &why))
             return TRUE;
-        if (may_repeat(adi, why, retries, begin_us)) {
-            adi->health->retries++;
+        if (imp_adi_may_repeat(adi, why, retries, begin_us)) {
             g_error_free(why);
             continue;
         }
-        if (why->code == IMP_E_BUS_FAULT) { /* say where */
-            g_autoptr(GError) old = why;
-            why = NULL;
-            imp_error_set_at(&why, IMP_E_BUS_FAULT, address, NULL, NULL, 0, "%s", old->message);
-        }
+        imp_error_set_place(&why, address);
         g_propagate_prefixed_error(
             error, why, "%s %zu bytes at 0x%08X: ", out != NULL ? "reading" : "writing", n_bytes, address);
         return FALSE;

@@ -58,5 +58,10 @@ gboolean imp_adi_write32(ImpAdi *adi, guint32 address, guint32 value,
 /* How long reading n_bytes in one go takes, as far as wire and probe are known. */
 gdouble imp_adi_read_us(const ImpAdi *adi, guint64 n_bytes);
 
+/* What may be done once more after it failed with why: an access that the chip did not take (WAIT) for half a second from
+ * begin_us on, one that was disturbed IMP_TARGET_RETRIES_MAX times (retries: so often already). Counts it and waits a moment
+ * where that helps. Only for what does no harm when it is done twice. */
+gboolean imp_adi_may_repeat(ImpAdi *adi, const GError *why, guint retries, gint64 begin_us);
+
 /* FALSE and IMP_E_CANCELLED once the cancel flag is set. */
 gboolean imp_adi_check_cancel(const ImpAdi *adi, GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -23,6 +23,7 @@ extern const gsize resident_code_bytes;
 #define IDLE_LIMIT_MS      1000
 #define CHIP_LIMIT_MAX_MS  (300 * 1000) /* of a mass erase */
 #define DONE_MASK          0x7FFFFFFFu
+#define RECOVERIES_MAX     8 /* in a row without progress */
 #define NEAR_THE_END       2 /* commands: the last page and the clean-up behind it */
 
 G_STATIC_ASSERT(sizeof(struct resident_trailer) == 16);
@@ -35,6 +36,7 @@ typedef struct {
     gsize algorithm;
     guint32 address, size_bytes, sector_bytes;
     guint32 reported; /* bytes of it that were told to the caller */
+    guint32 data_bytes; /* of its slot's data area that the host wrote */
 } Command;
 
 /* How fast one kind of work goes: measured from its first to its latest progress. */
@@ -62,7 +64,10 @@ typedef struct {
     guint64 queued, done; /* commands */
     guint32 at; /* the address that the runner said last */
     Command commands[IMP_RUNNER_SLOTS_MAX]; /* number n is at (n - 1) % slots */
-    guint8 *scratch; /* one slot */
+    guint8 *copy; /* of the ring, as the host wrote it */
+    guint8 *image; /* what was loaded before the stack */
+    guint32 image_bytes;
+    guint recoveries; /* of the link, since the last progress */
     gint64 last_change_us; /* when progress was last seen */
     Pace paces[PACES];
     gboolean ending; /* the last commands are on their way: looks include the stack's last word */
@@ -181,28 +186,66 @@ static guint8 *make_image(const Resident *runner, guint32 image_bytes)
     return image;
 }
 
-/* Writes the image and looks whether the RAM holds it; clears every trailer, so that no old word is taken for a
- * sequence number. */
-static gboolean load(Resident *runner, guint32 image_bytes, GError **error)
+/* Compares a part of the image with what was read of it. */
+static gboolean compare_image(const Resident *runner, const guint8 *seen, guint32 from, guint32 to,
+                              GError **error)
 {
-    ImpAdi *adi = runner->adi;
-    g_autofree guint8 *image = make_image(runner, image_bytes);
-    g_autofree guint8 *seen = g_malloc(image_bytes);
-    if (!imp_adi_write(adi, runner->control, image, image_bytes, error) ||
-        !imp_adi_read(adi, runner->control, seen, image_bytes, error))
-        return FALSE;
-    for (guint32 i = 0; i < image_bytes; i += 4) {
-        if (memcmp(image + i, seen + i, 4) == 0)
+    for (guint32 i = from; i + 4 <= to; i += 4) {
+        const guint8 *want = runner->image + i;
+        if (memcmp(want, seen + i, 4) == 0)
             continue;
-        imp_error_set_at(error, IMP_E_TARGET_RAM, runner->control + i, image + i, seen + i, 4,
-                         "RAM at 0x%08X: wrote 0x%08X, reads 0x%08X", runner->control + i,
-                         imp_le32(image + i), imp_le32(seen + i));
+        imp_error_set_at(error, IMP_E_TARGET_RAM, runner->control + i, want, seen + i, 4,
+                         "RAM at 0x%08X: wrote 0x%08X, reads 0x%08X", runner->control + i, imp_le32(want),
+                         imp_le32(seen + i));
         return FALSE;
     }
-    imp_adi_queue_write32(adi, runner->stack_bottom, STACK_CANARY);
-    for (guint32 i = 0; i < runner->slots; i++)
-        imp_adi_queue_write32(adi, runner->ring + (i + 1) * runner->slot_bytes - 4, 0);
-    return imp_adi_flush(adi, error);
+    return TRUE;
+}
+
+/* Is what the core runs, and what it never changes, still what was loaded? */
+static gboolean check_image(const Resident *runner, GError **error)
+{
+    g_autofree guint8 *seen = g_malloc(runner->image_bytes);
+    guint32 at = runner->entry - runner->control + ALIGN16(resident_code_bytes);
+    if (!imp_adi_read(runner->adi, runner->control, seen, runner->image_bytes, error) ||
+        !compare_image(runner, seen, G_STRUCT_OFFSET(struct resident_control, ring), at, error))
+        return FALSE;
+    for (gsize i = 0; i < runner->n_algorithms; i++) {
+        const ImpAlgorithm *a = runner->algorithms[i];
+        if (!compare_image(runner, seen, at, at + a->static_base, error))
+            return FALSE;
+        at += (guint32)ALIGN16(g_bytes_get_size(a->blob));
+    }
+    return TRUE;
+}
+
+/* So that no old word is taken for a sequence number. */
+static gboolean clear_sequences(Resident *runner, GError **error)
+{
+    gint64 begin_us = now_us(runner);
+    for (guint retries = 0;; retries++) {
+        GError *why = NULL;
+        for (guint32 i = 0; i < runner->slots; i++)
+            imp_adi_queue_write32(runner->adi, runner->ring + (i + 1) * runner->slot_bytes - 4, 0);
+        if (imp_adi_flush(runner->adi, &why))
+            return TRUE;
+        if (!imp_adi_may_repeat(runner->adi, why, retries, begin_us)) {
+            g_propagate_error(error, why);
+            return FALSE;
+        }
+        g_error_free(why);
+    }
+}
+
+/* Writes the image, looks whether the RAM holds it, and clears every trailer. */
+static gboolean load(Resident *runner, GError **error)
+{
+    ImpAdi *adi = runner->adi;
+    g_autofree guint8 *seen = g_malloc(runner->image_bytes);
+    return imp_adi_write(adi, runner->control, runner->image, runner->image_bytes, error) &&
+           imp_adi_read(adi, runner->control, seen, runner->image_bytes, error) &&
+           compare_image(runner, seen, 0, runner->image_bytes, error) &&
+           imp_adi_write32(adi, runner->stack_bottom, STACK_CANARY, error) && clear_sequences(runner, error);
 }
 
 static gboolean start_core(Resident *runner, GError **error)
@@ -218,6 +261,13 @@ static gboolean start_core(Resident *runner, GError **error)
            imp_target_resume(runner->target, error);
 }
 
+static void free_runner(Resident *runner)
+{
+    g_free(runner->copy);
+    g_free(runner->image);
+    g_free(runner);
+}
+
 static void resident_stop(ImpRunner *base)
 {
     Resident *runner = (Resident *)base;
@@ -227,8 +277,7 @@ static void resident_stop(ImpRunner *base)
     if (!imp_target_halt(runner->target, &ignored))
         g_debug("while stopping the runner: %s", ignored->message);
     runner->adi->cancel = cancel;
-    g_free(runner->scratch);
-    g_free(runner);
+    free_runner(runner);
 }
 
 static const char *function_name(guint32 function)
@@ -382,6 +431,8 @@ static gboolean take_status(Resident *runner, guint32 word, guint32 at, GError *
     }
     if (behind > 0 || at != runner->at)
         runner->last_change_us = now_us(runner);
+    if (behind > 0)
+        runner->recoveries = 0;
     for (; behind > 0; behind--) {
         Command *command = command_of(runner, runner->done + 1);
         report(runner, command, command->size_bytes);
@@ -402,22 +453,92 @@ static gboolean take_status(Resident *runner, guint32 word, guint32 at, GError *
     return TRUE;
 }
 
-/* Names the step that an error belongs to. */
+/* Names the step and the place that an error belongs to. */
 static gboolean in_step(Resident *runner, gboolean good, GError *why, GError **error)
 {
     if (good)
         return TRUE;
     name_step(runner, &why);
+    const Command *command = current(runner);
+    if (command->op != RESIDENT_IDLE)
+        imp_error_set_place(&why, MAX(runner->at, command->address));
     g_propagate_error(error, why);
     return FALSE;
 }
 
+/* Sends one command: its data, and then the trailer with the sequence number last. */
+static void send_command(Resident *runner, guint64 number)
+{
+    const Command *command = command_of(runner, number);
+    guint32 slot = slot_address(runner, number);
+    const guint8 *copy = runner->copy + (slot - runner->ring);
+    guint32 n_bytes = command->data_bytes;
+    if (n_bytes == runner->data_bytes) {
+        imp_adi_queue_write(runner->adi, slot, copy, runner->slot_bytes / 4);
+        return;
+    }
+    imp_adi_queue_write(runner->adi, slot, copy, n_bytes / 4);
+    imp_adi_queue_write(runner->adi, slot + runner->data_bytes, copy + runner->data_bytes, TRAILER_BYTES / 4);
+}
+
+/* Everything again that the runner may not have got. Writing a slot twice is harmless, also while the core works on it: its
+ * content is the same, and a command is carried out once, when its number's turn comes. */
+static gboolean send_unfinished(Resident *runner, GError **error)
+{
+    gint64 begin_us = now_us(runner);
+    for (guint retries = 0;; retries++) {
+        GError *why = NULL;
+        for (guint64 number = runner->done + 1; number <= runner->queued; number++)
+            send_command(runner, number);
+        if (imp_adi_flush(runner->adi, &why))
+            return TRUE;
+        if (!imp_adi_may_repeat(runner->adi, why, retries, begin_us)) {
+            g_propagate_error(error, why);
+            return FALSE;
+        }
+        g_error_free(why);
+    }
+}
+
+static gboolean is_disturbance(const GError *why)
+{
+    return why->code == IMP_E_LINK_WAIT || why->code == IMP_E_LINK_FAULT || why->code == IMP_E_LINK_PARITY ||
+           why->code == IMP_E_LINK_LOST || why->code == IMP_E_BUS_FAULT;
+}
+
+/* After a disturbance, with packets in flight behind it: they may have gone to wrong places of the RAM (docs/faults.md,
+ * "Repeating what was disturbed"). TRUE: *why is cleared, and the runner has all that it had to have. */
+static gboolean recover(Resident *runner, GError **why)
+{
+    ImpAdi *adi = runner->adi;
+    guint8 status[STATUS_BYTES];
+    guint32 dhcsr;
+    runner->asked = FALSE;
+    if (!is_disturbance(*why) || runner->recoveries == RECOVERIES_MAX)
+        return FALSE;
+    runner->recoveries++;
+    adi->health->retries++;
+    g_debug("the runner's link is brought back: %s", (*why)->message);
+    g_clear_error(why);
+    if (!imp_target_poll_core(runner->target, &dhcsr, why) ||
+        !imp_adi_read(adi, runner->control, status, sizeof status, why))
+        return FALSE;
+    if ((dhcsr & (IMP_DHCSR_S_HALT | IMP_DHCSR_S_LOCKUP)) != 0)
+        return explain(runner, 0, why);
+    return check_image(runner, why) && clear_sequences(runner, why) &&
+           take_status(runner, imp_le32(status), imp_le32(status + 4), why) && send_unfinished(runner, why);
+}
+
+/* The look that travelled behind other packets. After a disturbance there is nothing new to be known yet. */
 static gboolean take_answer(Resident *runner, GError **error)
 {
     GError *why = NULL;
     gboolean good = imp_adi_wait(runner->adi, runner->asked_ticket, &why);
     runner->asked = FALSE;
-    good = good && take_status(runner, imp_le32(runner->asked_done), runner->at, &why);
+    if (good)
+        good = take_status(runner, imp_le32(runner->asked_done), runner->at, &why);
+    else
+        good = recover(runner, &why);
     return in_step(runner, good, why, error);
 }
 
@@ -427,14 +548,17 @@ static gboolean poll(Resident *runner, GError **error)
     guint8 status[STATUS_BYTES], core[4], canary[4];
     GError *why = NULL;
     ImpAdi *adi = runner->adi;
-    imp_adi_queue_read(adi, runner->control, status, STATUS_BYTES / 4);
-    imp_target_queue_poll_core(runner->target, core);
-    if (runner->ending)
-        imp_adi_queue_read32(adi, runner->stack_bottom, canary);
-    gboolean good = imp_adi_flush(adi, &why);
+    gboolean good;
+    do {
+        imp_adi_queue_read(adi, runner->control, status, STATUS_BYTES / 4);
+        imp_target_queue_poll_core(runner->target, core);
+        if (runner->ending)
+            imp_adi_queue_read32(adi, runner->stack_bottom, canary);
+        good = imp_adi_flush(adi, &why);
+        runner->asked = FALSE; /* answered as well, and older */
+    } while (!good && recover(runner, &why));
     if (good && runner->ending)
         runner->canary = imp_le32(canary);
-    runner->asked = FALSE; /* answered as well, and older */
     good = good && take_status(runner, imp_le32(status), imp_le32(status + 4), &why);
     if (good && (imp_le32(core) & (IMP_DHCSR_S_HALT | IMP_DHCSR_S_LOCKUP)) != 0)
         good = explain(runner, 0, &why);
@@ -520,18 +644,14 @@ static gboolean put(Resident *runner, const Command *command, const guint8 *data
     }
     guint64 number = ++runner->queued;
     *command_of(runner, number) = *command;
-    guint32 slot = slot_address(runner, number);
-    guint8 *trailer = runner->scratch + runner->data_bytes;
+    command_of(runner, number)->data_bytes = (guint32)n_data_bytes;
+    guint8 *copy = runner->copy + (slot_address(runner, number) - runner->ring);
     const guint32 words[] = {command->address, command->size_bytes,
                              (guint32)command->op | (guint32)command->algorithm << 8, (guint32)number};
-    put_words(trailer, words, G_N_ELEMENTS(words));
-    if (n_data_bytes == runner->data_bytes) {
-        memcpy(runner->scratch, data, n_data_bytes);
-        imp_adi_queue_write(adi, slot, runner->scratch, runner->slot_bytes / 4);
-    } else {
-        imp_adi_queue_write(adi, slot, data, n_data_bytes / 4);
-        imp_adi_queue_write(adi, slot + runner->data_bytes, trailer, TRAILER_BYTES / 4);
-    }
+    put_words(copy + runner->data_bytes, words, G_N_ELEMENTS(words));
+    if (n_data_bytes > 0)
+        memcpy(copy, data, n_data_bytes);
+    send_command(runner, number);
     if (!runner->asked && runner->queued - runner->done >= MAX(1, runner->slots * 7 / 8)) {
         imp_adi_queue_read(adi, runner->control, runner->asked_done, 1);
         runner->asked = TRUE;
@@ -554,7 +674,11 @@ static gboolean resident_erase(ImpRunner *base, gsize algorithm, guint32 address
                                guint32 sector_bytes, GError **error)
 {
     Resident *runner = (Resident *)base;
-    const Command command = {RESIDENT_ERASE_SECTORS, algorithm, address, size_bytes, sector_bytes, 0};
+    const Command command = {.op = RESIDENT_ERASE_SECTORS,
+                             .algorithm = algorithm,
+                             .address = address,
+                             .size_bytes = size_bytes,
+                             .sector_bytes = sector_bytes};
     guint8 word[4];
     imp_put_le32(word, sector_bytes);
     if (!put(runner, &command, word, sizeof word, error))
@@ -612,8 +736,10 @@ static gboolean resident_check(ImpRunner *base, ImpRunnerCheck *checks, gsize n_
             return FALSE;
         for (gsize k = 0; k < now; k++)
             imp_adi_queue_read32(adi, slot_address(runner, first + k), results[k]);
-        if (!imp_adi_flush(adi, error))
-            return FALSE;
+        if (!imp_adi_flush(adi, NULL)) /* one by one, with repeats */
+            for (gsize k = 0; k < now; k++)
+                if (!imp_adi_read(adi, slot_address(runner, first + k), results[k], 4, error))
+                    return FALSE;
         for (gsize k = 0; k < now; k++)
             checks[i + k].crc = imp_le32(results[k]);
         i += now;
@@ -643,11 +769,12 @@ ImpRunner *imp_runner_resident_start(ImpTarget *target, const ImpDevice *device,
     runner->algorithms = algorithms;
     runner->n_algorithms = n_algorithms;
     runner->events = *events;
-    runner->scratch = g_malloc0(runner->slot_bytes);
-    if (load(runner, image_bytes, error) && start_core(runner, error))
+    runner->copy = g_malloc0((gsize)runner->slots * runner->slot_bytes);
+    runner->image = make_image(runner, image_bytes);
+    runner->image_bytes = image_bytes;
+    if (load(runner, error) && start_core(runner, error))
         return &runner->runner;
     g_prefix_error(error, "loading the flash algorithm: ");
-    g_free(runner->scratch);
-    g_free(runner);
+    free_runner(runner);
     return NULL;
 }

@@ -182,9 +182,8 @@ static gboolean attach_under_reset(ImpTarget *target, GError **error)
     imp_clock_sleep_us(adi->clock, RESET_HOLD_US);
     gboolean good = imp_adi_connect(adi, error);
     if (good) {
-        imp_adi_queue_write32(adi, SCS_DHCSR, DHCSR_KEY | DHCSR_C_DEBUGEN | DHCSR_C_HALT);
-        imp_adi_queue_write32(adi, SCS_DEMCR, DEMCR_VC_CORERESET | DEMCR_VC_HARDERR);
-        good = imp_adi_flush(adi, error);
+        good = imp_adi_write32(adi, SCS_DHCSR, DHCSR_KEY | DHCSR_C_DEBUGEN | DHCSR_C_HALT, error) &&
+               imp_adi_write32(adi, SCS_DEMCR, DEMCR_VC_CORERESET | DEMCR_VC_HARDERR, error);
     }
     if (!imp_dap_pins(adi->dap, IMP_DAP_PIN_RESET, IMP_DAP_PIN_RESET, good ? error : NULL))
         return FALSE;
@@ -255,8 +254,8 @@ static gboolean swd_write_register(ImpTarget *target, guint number, guint32 valu
 }
 
 /* S_REGRDY is asked for behind each one and looked at afterwards: a core that is slower than SWD costs one more round. */
-static gboolean swd_write_registers(ImpTarget *target, const ImpCoreRegister *registers, gsize n_registers,
-                                    GError **error)
+static gboolean write_registers_once(ImpTarget *target, const ImpCoreRegister *registers, gsize n_registers,
+                                     GError **error)
 {
     guint8 ready[IMP_TARGET_REGISTERS_MAX][4];
     g_assert(n_registers <= IMP_TARGET_REGISTERS_MAX);
@@ -272,6 +271,24 @@ static gboolean swd_write_registers(ImpTarget *target, const ImpCoreRegister *re
             !swd_write_register(target, registers[i].number, registers[i].value, error))
             return FALSE;
     return TRUE;
+}
+
+/* The core stands, so writing its registers twice does no harm. */
+static gboolean swd_write_registers(ImpTarget *target, const ImpCoreRegister *registers, gsize n_registers,
+                                    GError **error)
+{
+    ImpAdi *adi = &imp_swd(target)->adi;
+    gint64 begin_us = imp_clock_boot_us(adi->clock);
+    for (guint retries = 0;; retries++) {
+        GError *why = NULL;
+        if (write_registers_once(target, registers, n_registers, &why))
+            return TRUE;
+        if (!imp_adi_may_repeat(adi, why, retries, begin_us)) {
+            g_propagate_error(error, why);
+            return FALSE;
+        }
+        g_error_free(why);
+    }
 }
 
 static void swd_detach(ImpTarget *target)

@@ -124,6 +124,9 @@ static guint64 run_with(Fixture *f, FaultKind kind, guint64 first, guint64 count
     g_assert_cmpint(imp_clock_boot_us(&f->inner->clock) - begin, <, TIME_MAX_S * G_USEC_PER_SEC);
     if (good)
         assert_memory(f);
+    else if (count == 1 && kind <= FAULT_BAD_ACK) /* one disturbed packet is repeated */
+        g_error("fault %d at packet %" G_GUINT64_FORMAT ": E%d %s", kind, first, imp_error_code(error),
+                error->message);
     else if (!fits(kind, imp_error_code(error)) || made == 0)
         g_error("fault %d at packet %" G_GUINT64_FORMAT ", made %" G_GUINT64_FORMAT ": E%d %s", kind, first,
                 made, imp_error_code(error), error->message);
