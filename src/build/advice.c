@@ -137,9 +137,11 @@ void imp_recipe_advise(ImpYaml *yaml, const ImpRecipe *recipe, const ImpDevice *
                        const ImpSegment *segments, gsize n_segments)
 {
     advise_locks(yaml, device, segments, n_segments);
-    for (guint i = 0; i < recipe->places->len; i++)
-        advise_place(yaml, recipe, &g_array_index(recipe->places, ImpRecipePlace, i), device, segments,
-                     n_segments);
+    for (guint i = 0; i < recipe->places->len; i++) {
+        const ImpRecipePlace *place = &g_array_index(recipe->places, ImpRecipePlace, i);
+        if (place->over < 0)
+            advise_place(yaml, recipe, place, device, segments, n_segments);
+    }
     for (guint i = 0; i < recipe->values->len; i++)
         if (g_array_index(recipe->values, ImpRecipeValue, i).kind == IMP_VALUE_POOL)
             advise_pool(yaml, recipe, i);

@@ -8,6 +8,7 @@
 #include "base/nearest.h"
 #include "build/advice.h"
 #include "build/map.h"
+#include "build/plan.h"
 #include "build/recipe.h"
 #include "device/device_json.h"
 #include "device/table.h"
@@ -166,24 +167,6 @@ static void add_data(Builder *b, guint source)
 
 /* ---- checks against the chip ---- */
 
-/* "data 'app'" or "value 'serial'"; free with g_free. */
-static char *source_text(const Builder *b, guint source)
-{
-    if (source < b->recipe->data->len)
-        return g_strdup_printf("data '%s'", g_array_index(b->recipe->data, ImpRecipeData, source).name);
-    const ImpRecipePlace *place =
-        &g_array_index(b->recipe->places, ImpRecipePlace, source - b->recipe->data->len);
-    return g_strdup_printf("value '%s'",
-                           g_array_index(b->recipe->values, ImpRecipeValue, place->value_index).name);
-}
-
-static const ImpYamlNode *source_node(const Builder *b, guint source)
-{
-    if (source < b->recipe->data->len)
-        return g_array_index(b->recipe->data, ImpRecipeData, source).node;
-    return g_array_index(b->recipe->places, ImpRecipePlace, source - b->recipe->data->len).node;
-}
-
 /* TRUE, or FALSE and the first address of the range that no algorithm programs. Ranges of algorithms may touch. */
 static gboolean programmable(const ImpDevice *device, guint64 address, guint64 n_bytes, guint64 *out_address)
 {
@@ -216,8 +199,8 @@ static void check_range(Builder *b, guint source, guint64 address, guint64 n_byt
     guint64 outside;
     if (programmable(b->device, address, n_bytes, &outside))
         return;
-    g_autofree char *what = source_text(b, source), *memories = memories_text(b->device);
-    imp_yaml_fault(b->yaml, source_node(b, source), IMP_E_OUTSIDE_MEMORY,
+    g_autofree char *what = imp_recipe_source_text(b->recipe, source), *memories = memories_text(b->device);
+    imp_yaml_fault(b->yaml, imp_recipe_source_node(b->recipe, source), IMP_E_OUTSIDE_MEMORY,
                    "%s has bytes at 0x%08" G_GINT64_MODIFIER "X; what can be programmed on %s is %s", what,
                    outside, b->device->name, memories);
 }
@@ -255,22 +238,11 @@ static void check_collision(Builder *b)
     ImpMapCollision collision;
     if (!imp_map_collision(b->map, &collision))
         return;
-    g_autofree char *one = source_text(b, collision.source), *other = source_text(b, collision.other);
-    imp_yaml_fault(b->yaml, source_node(b, collision.source), IMP_E_DATA_OVERLAP,
+    g_autofree char *one = imp_recipe_source_text(b->recipe, collision.source),
+                    *other = imp_recipe_source_text(b->recipe, collision.other);
+    imp_yaml_fault(b->yaml, imp_recipe_source_node(b->recipe, collision.source), IMP_E_DATA_OVERLAP,
                    "%s lies over %s at 0x%08" G_GINT64_MODIFIER "X", one, other, collision.address);
-    imp_yaml_note(b->yaml, source_node(b, collision.other), "%s is here", other);
-}
-
-static void check_steps(Builder *b)
-{
-    for (guint i = 0; i < b->recipe->steps->len; i++) {
-        const ImpRecipeStep *step = &g_array_index(b->recipe->steps, ImpRecipeStep, i);
-        if (step->step.kind == IMP_STEP_ERASE && step->step.erase == IMP_ERASE_ALL &&
-            b->device->erase_all_algorithm < 0)
-            imp_yaml_fault(b->yaml, step->node, IMP_E_RECIPE,
-                           "%s cannot be erased as a whole; 'erase: used' erases what is programmed",
-                           b->device->name);
-    }
+    imp_yaml_note(b->yaml, imp_recipe_source_node(b->recipe, collision.other), "%s is here", other);
 }
 
 static void check_uid(Builder *b)
@@ -279,6 +251,29 @@ static void check_uid(Builder *b)
         const ImpRecipeValue *value = &g_array_index(b->recipe->values, ImpRecipeValue, i);
         if (value->kind == IMP_VALUE_READ && value->read_uid && b->device->uid_bytes == 0)
             imp_yaml_fault(b->yaml, value->node, IMP_E_RECIPE, "%s has no unique ID", b->device->name);
+    }
+}
+
+/* Claims what values will fill; those that lie over data are looked at in plan.c. */
+static void add_places(Builder *b)
+{
+    const ImpRecipe *recipe = b->recipe;
+    for (guint i = 0; i < recipe->places->len; i++) {
+        ImpRecipePlace *place = &g_array_index(recipe->places, ImpRecipePlace, i);
+        const ImpRecipeValue *value = &g_array_index(recipe->values, ImpRecipeValue, place->value_index);
+        guint32 uid_bytes = value->read_uid && b->device != NULL ? b->device->uid_bytes : 0;
+        if (place->size_bytes == 0)
+            place->size_bytes = uid_bytes;
+        if (place->size_bytes < uid_bytes)
+            imp_yaml_fault(b->yaml, place->node, IMP_E_VALUE_TOO_LONG,
+                           "value '%s' has %u bytes, its place has %u", value->name, uid_bytes,
+                           place->size_bytes);
+        if (place->size_bytes == 0)
+            continue; /* the chip has no ID, or is not known: that is said elsewhere */
+        if (place->over < 0)
+            imp_map_claim(b->map, recipe->data->len + i, place->address, place->size_bytes);
+        if (b->device != NULL)
+            check_range(b, recipe->data->len + i, place->address, place->size_bytes);
     }
 }
 
@@ -300,10 +295,16 @@ static void take_values(const Builder *b, ImpContent *content)
             to->pool_index = (guint32)content->n_pools;
             content->pools[content->n_pools].id = g_strdup(from->pool);
             content->pools[content->n_pools++].definition = g_strdup(from->definition);
-        } else {
+        } else if (from->kind == IMP_VALUE_READ) {
             to->read_address = from->read_uid ? b->device->uid_address : from->read_address;
             to->read_bytes = from->read_uid ? b->device->uid_bytes : from->read_bytes;
         }
+        to->redact = from->redact;
+        to->rule = g_strdup(from->rule);
+        to->size_min = from->size_min;
+        to->size_max = from->size_max;
+        to->block = g_strdup(from->block);
+        to->block_bytes = from->block_bytes;
     }
 }
 
@@ -319,6 +320,8 @@ static void take_places(const Builder *b, ImpContent *content)
             .size_bytes = from->size_bytes,
             .pad =
                 from->has_pad ? from->pad : imp_device_algorithm_at(b->device, from->address, 1)->erased_byte,
+            .reversed = from->reversed,
+            .over = from->over >= 0,
         };
     }
 }
@@ -331,14 +334,15 @@ static ImpContent *make_content(Builder *b, ImpSegment **segments, gsize n_segme
     content->version = g_strdup(recipe->version);
     content->swd_hz = recipe->swd_hz;
     content->attach = recipe->attach;
+    content->unlock = recipe->unlock;
+    content->power = recipe->power;
     content->rework = recipe->rework;
     content->segments = g_steal_pointer(segments);
     content->n_segments = n_segments;
     take_values(b, content);
     take_places(b, content);
-    content->steps = g_new0(ImpStep, recipe->steps->len);
-    for (guint i = 0; i < recipe->steps->len; i++)
-        content->steps[content->n_steps++] = g_array_index(recipe->steps, ImpRecipeStep, i).step;
+    const ImpPlan plan = {b->yaml, b->recipe, b->device, content->segments, n_segments};
+    imp_plan_take_steps(&plan, content);
     content->device = g_steal_pointer(&b->device);
     return content;
 }
@@ -364,12 +368,7 @@ static ImpContent *build_content(Builder *b)
     }
     for (guint i = 0; i < recipe->data->len; i++)
         add_data(b, i);
-    for (guint i = 0; i < recipe->places->len; i++) {
-        const ImpRecipePlace *place = &g_array_index(recipe->places, ImpRecipePlace, i);
-        imp_map_claim(b->map, recipe->data->len + i, place->address, place->size_bytes);
-        if (b->device != NULL)
-            check_range(b, recipe->data->len + i, place->address, place->size_bytes);
-    }
+    add_places(b);
     check_collision(b);
     g_autofree const char **names = g_new0(const char *, recipe->data->len + 1);
     for (guint i = 0; i < recipe->data->len; i++)
@@ -381,8 +380,9 @@ static ImpContent *build_content(Builder *b)
         imp_yaml_fault(b->yaml, NULL, IMP_E_LIMIT, "the data has %zu separate pieces, the limit is %d",
                        n_segments, IMP_CONTENT_SEGMENTS_MAX);
     if (b->device != NULL) {
-        check_steps(b);
+        const ImpPlan plan = {b->yaml, recipe, b->device, segments, n_segments};
         check_uid(b);
+        imp_plan_check(&plan);
     }
     ImpContent *content = NULL;
     if (imp_yaml_ok(b->yaml)) {

@@ -9,6 +9,13 @@ static void value_done(gpointer data)
     g_free(((ImpRecipeValue *)data)->definition);
 }
 
+static void step_done(gpointer data)
+{
+    ImpRecipeStep *step = data;
+    imp_step_done(&step->step);
+    g_free(step->sources);
+}
+
 void imp_release_done(ImpRelease *release)
 {
     g_free(release->name);
@@ -29,7 +36,9 @@ void imp_recipe_free(ImpRecipe *recipe)
     g_array_unref(recipe->data);
     g_array_unref(recipe->values);
     g_array_unref(recipe->places);
+    g_array_unref(recipe->tests);
     g_array_unref(recipe->steps);
+    g_array_unref(recipe->finally);
     g_array_unref(recipe->releases);
     g_free(recipe);
 }
@@ -46,6 +55,12 @@ gboolean imp_recipe_name_ok(ImpYaml *yaml, const ImpYamlNode *key, const char *w
             "the name of a %s begins with a letter and has at most %d letters, digits, '-' and '_'", what,
             IMP_CONTENT_NAME_MAX);
     return ok;
+}
+
+/* What the language has and this version does not carry out. */
+static void later(ImpYaml *yaml, const ImpYamlNode *node, const char *what)
+{
+    imp_yaml_fault(yaml, node, IMP_E_RECIPE_UNSUPPORTED, "%s is not supported by this version", what);
 }
 
 /* The format that the file's name says. */
@@ -149,16 +164,73 @@ static void read_data(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *recipe)
         read_source(yaml, node->keys[i], node->items[i], recipe);
 }
 
+guint32 imp_recipe_ms(ImpYaml *yaml, const ImpYamlNode *node, guint32 min_ms, guint32 fallback_ms)
+{
+    guint64 us = imp_yaml_quantity(yaml, node, IMP_UNIT_US, (guint64)min_ms * 1000,
+                                   (guint64)IMP_CONTENT_WAIT_MS_MAX * 1000, (guint64)fallback_ms * 1000);
+    if (us % 1000 != 0)
+        imp_yaml_fault(yaml, node, IMP_E_SCHEMA, "only whole milliseconds can be kept");
+    return (guint32)(us / 1000);
+}
+
 static void read_connection(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *recipe)
 {
-    static const char *const words[] = {"normal", "under-reset", NULL};
-    static const ImpAttachMode modes[] = {IMP_ATTACH_NORMAL, IMP_ATTACH_UNDER_RESET};
+    static const char *const words[] = {"normal", "under-reset", "power-cycle", NULL};
+    static const ImpAttachMode modes[] = {IMP_ATTACH_NORMAL, IMP_ATTACH_UNDER_RESET, IMP_ATTACH_POWER_CYCLE};
+    static const char *const unlocks[] = {"never", "erase", NULL};
     ImpYamlMap m;
     imp_yaml_map_begin(&m, yaml, node, "connection");
     recipe->swd_hz = (guint32)imp_yaml_quantity(yaml, imp_yaml_get(&m, "swd"), IMP_UNIT_HZ, 10000, 50000000,
                                                 IMP_RECIPE_SWD_HZ);
-    recipe->attach = modes[imp_yaml_word(yaml, imp_yaml_get(&m, "attach"), words, 0)];
+    const ImpYamlNode *attach = imp_yaml_get(&m, "attach"), *unlock = imp_yaml_get(&m, "unlock");
+    recipe->attach = modes[imp_yaml_word(yaml, attach, words, 0)];
+    recipe->unlock = imp_yaml_word(yaml, unlock, unlocks, 0) == 1 ? IMP_UNLOCK_ERASE : IMP_UNLOCK_NEVER;
     imp_yaml_map_end(&m);
+    if (recipe->attach == IMP_ATTACH_POWER_CYCLE)
+        later(yaml, attach, "'attach: power-cycle'");
+    if (recipe->unlock != IMP_UNLOCK_NEVER)
+        later(yaml, unlock, "'unlock: erase'");
+}
+
+/* "3.15 V to 3.45 V" */
+static void read_limits(ImpYaml *yaml, const ImpYamlNode *node, ImpPowerSettings *power)
+{
+    g_autofree char *first = NULL, *last = NULL;
+    guint64 min_mv, max_mv;
+    if (node == NULL)
+        return;
+    if (node->kind != IMP_YAML_SCALAR || !imp_range_split(node->text, &first, &last) ||
+        !imp_unit_parse(first, IMP_UNIT_MV, &min_mv) || !imp_unit_parse(last, IMP_UNIT_MV, &max_mv) ||
+        min_mv > max_mv || max_mv == 0 || max_mv > IMP_CONTENT_MV_MAX) {
+        imp_yaml_fault(yaml, node, IMP_E_SCHEMA,
+                       "expected two voltages up to %d V, such as '3.15 V to 3.45 V'",
+                       IMP_CONTENT_MV_MAX / 1000);
+        return;
+    }
+    power->min_mv = (guint32)min_mv;
+    power->max_mv = (guint32)max_mv;
+}
+
+static void read_power(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *recipe)
+{
+    ImpPowerSettings *power = &recipe->power;
+    ImpYamlMap m;
+    imp_yaml_map_begin(&m, yaml, node, "power");
+    power->has = node != NULL;
+    power->millivolts =
+        (guint32)imp_yaml_quantity(yaml, imp_yaml_get(&m, "volts"), IMP_UNIT_MV, 100, IMP_CONTENT_MV_MAX, 0);
+    const ImpYamlNode *limits = imp_yaml_get(&m, "limits");
+    read_limits(yaml, limits, power);
+    power->on_delay_ms = imp_recipe_ms(yaml, imp_yaml_get(&m, "on-delay"), 0, 0);
+    power->off_delay_ms = imp_recipe_ms(yaml, imp_yaml_get(&m, "off-delay"), 0, 0);
+    power->off_at_end = imp_yaml_bool(yaml, imp_yaml_get(&m, "off-at-end"), FALSE);
+    imp_yaml_map_end(&m);
+    if (power->max_mv != 0 && power->millivolts != 0 &&
+        (power->millivolts < power->min_mv || power->millivolts > power->max_mv))
+        imp_yaml_fault(yaml, limits, IMP_E_RECIPE, "the voltage itself, %u mV, is outside these limits",
+                       power->millivolts);
+    if (power->has)
+        later(yaml, node, "'power'");
 }
 
 static void read_rework(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *recipe)
@@ -190,9 +262,13 @@ ImpRecipe *imp_recipe_read(ImpYaml *yaml, const char *folder)
     recipe->data = g_array_new(FALSE, TRUE, sizeof(ImpRecipeData));
     recipe->values = g_array_new(FALSE, TRUE, sizeof(ImpRecipeValue));
     recipe->places = g_array_new(FALSE, TRUE, sizeof(ImpRecipePlace));
+    recipe->tests = g_array_new(FALSE, TRUE, sizeof(ImpRecipeTest));
     recipe->steps = g_array_new(FALSE, TRUE, sizeof(ImpRecipeStep));
+    recipe->finally = g_array_new(FALSE, TRUE, sizeof(ImpRecipeStep));
     recipe->releases = g_array_new(FALSE, TRUE, sizeof(ImpRelease));
     g_array_set_clear_func(recipe->values, value_done);
+    g_array_set_clear_func(recipe->steps, step_done);
+    g_array_set_clear_func(recipe->finally, step_done);
     g_array_set_clear_func(recipe->releases, release_clear);
 
     const ImpYamlNode *root = imp_yaml_root(yaml);
@@ -205,12 +281,12 @@ ImpRecipe *imp_recipe_read(ImpYaml *yaml, const char *folder)
     recipe->device_node = imp_yaml_need(&m, "device");
     recipe->device = imp_yaml_string(yaml, recipe->device_node, 1, IMP_CONTENT_NAME_MAX, NULL);
     read_connection(yaml, imp_yaml_get(&m, "connection"), recipe);
-    imp_yaml_refuse(&m, "power", IMP_E_RECIPE_UNSUPPORTED);
+    read_power(yaml, imp_yaml_get(&m, "power"), recipe);
     read_data(yaml, imp_yaml_get(&m, "data"), recipe);
     imp_recipe_read_values(yaml, imp_yaml_get(&m, "values"), recipe);
     imp_recipe_read_places(yaml, imp_yaml_get(&m, "place"), recipe);
     imp_recipe_read_steps(yaml, root, imp_yaml_get(&m, "steps"), recipe);
-    imp_yaml_refuse(&m, "finally", IMP_E_RECIPE_UNSUPPORTED);
+    imp_recipe_read_finally(yaml, imp_yaml_get(&m, "finally"), recipe);
     imp_recipe_read_log(yaml, imp_yaml_get(&m, "log"), recipe);
     read_rework(yaml, imp_yaml_get(&m, "rework"), recipe);
     imp_recipe_read_releases(yaml, imp_yaml_get(&m, "releases"), folder, recipe);

@@ -34,21 +34,37 @@ typedef struct {
     gboolean read_uid; /* IMP_VALUE_READ: the chip's unique ID, wherever that is */
     guint64 read_address;
     guint32 read_bytes;
-    gboolean log;
+    const char *rule; /* IMP_VALUE_BARCODE */
+    guint32 size_min, size_max; /* IMP_VALUE_GIVEN */
+    const char *block; /* IMP_VALUE_FROM_TEST */
+    guint32 block_bytes;
+    gboolean log, redact;
 } ImpRecipeValue;
 
 typedef struct {
     const ImpYamlNode *node;
     guint32 value_index;
     guint64 address;
-    guint32 size_bytes;
+    guint32 size_bytes; /* 0: as large as the chip's unique ID */
     gboolean has_pad;
     guint8 pad;
+    gboolean reversed;
+    int over; /* index of the data that it may lie over; -1 = none */
+    gboolean after; /* written after everything else, by steps of its own */
 } ImpRecipePlace;
 
 typedef struct {
+    const char *name;
+    const ImpYamlNode *node; /* of the step */
+    const ImpYamlNode *file_node;
+    const char *file; /* NULL because of a fault */
+} ImpRecipeTest;
+
+/* Sources: what steps program and verify. Data by its index, then places by theirs. */
+typedef struct {
     const ImpYamlNode *node; /* NULL: a default step */
-    ImpStep step;
+    ImpStep step; /* without ranges: those need the files */
+    gboolean *sources; /* PROGRAM, VERIFY: which; NULL: everything but places that are written after */
 } ImpRecipeStep;
 
 typedef struct {
@@ -57,11 +73,15 @@ typedef struct {
     const char *device;
     guint32 swd_hz;
     ImpAttachMode attach;
+    ImpUnlock unlock;
+    ImpPowerSettings power;
     ImpReworkMode rework;
     GArray *data; /* of ImpRecipeData */
     GArray *values; /* of ImpRecipeValue */
     GArray *places; /* of ImpRecipePlace */
+    GArray *tests; /* of ImpRecipeTest; steps have their index */
     GArray *steps; /* of ImpRecipeStep */
+    GArray *finally; /* of ImpRecipeStep */
     GArray *releases; /* of ImpRelease */
 } ImpRecipe;
 
@@ -75,7 +95,24 @@ void imp_recipe_read_places(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *r
 void imp_recipe_read_log(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *recipe);
 void imp_recipe_read_steps(ImpYaml *yaml, const ImpYamlNode *root, const ImpYamlNode *node,
                            ImpRecipe *recipe);
+void imp_recipe_read_finally(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *recipe);
 void imp_recipe_read_releases(ImpYaml *yaml, const ImpYamlNode *node, const char *folder, ImpRecipe *recipe);
+
+/* The order of the steps: everything that is written is verified afterwards, nothing is erased that was programmed before,
+ * values are known before they are programmed. node: the list of steps. */
+void imp_recipe_check_order(ImpYaml *yaml, const ImpYamlNode *node, const ImpRecipe *recipe);
+
+gsize imp_recipe_n_sources(const ImpRecipe *recipe);
+gboolean imp_recipe_step_has(const ImpRecipe *recipe, const ImpRecipeStep *step, gsize source);
+/* "data 'app'" or "value 'serial'"; free with g_free. */
+char *imp_recipe_source_text(const ImpRecipe *recipe, gsize source);
+const ImpYamlNode *imp_recipe_source_node(const ImpRecipe *recipe, gsize source);
+
+/* The index of the value that node names; -1 and a fault if there is none. */
+int imp_recipe_find_value(ImpYaml *yaml, const ImpYamlNode *node, const ImpRecipe *recipe);
+
+/* A duration in whole milliseconds. */
+guint32 imp_recipe_ms(ImpYaml *yaml, const ImpYamlNode *node, guint32 min_ms, guint32 fallback_ms);
 
 /* A key as a name: TRUE, or FALSE and a fault. what: "data", "value". */
 gboolean imp_recipe_name_ok(ImpYaml *yaml, const ImpYamlNode *key, const char *what);

@@ -8,7 +8,7 @@
 #define DRAW_US_MIN     50000 /* a terminal is not drawn more often */
 #define BAR_COLUMNS     30
 #define BAR_COLUMNS_MIN 5
-#define PHASES_COUNT    (IMP_PHASE_RESET + 1)
+#define PHASES_COUNT    (IMP_PHASE_LAST + 1)
 
 const char *imp_progress_state_name(ImpLaunchState state)
 {

@@ -204,7 +204,7 @@ static void add_place(Run *run, const char *name, const char *spec, const ImpClo
     Place *place = g_new0(Place, 1);
     place->run = run;
     place->name = g_strndup(name, IMP_WIRE_NAME_SIZE - 1);
-    place->port = imp_port_thread_new(spec, clock);
+    place->port = imp_port_thread_new(&(ImpPortThreadOptions){.probe_spec = spec, .clock = clock});
     g_ptr_array_add(run->places, place);
 }
 

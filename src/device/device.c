@@ -61,3 +61,20 @@ void imp_algorithm_sector_at(const ImpAlgorithm *algorithm, guint64 address, gui
     *out_start = address - (address - algorithm->sectors[run].start) % size;
     *out_bytes = size;
 }
+
+gboolean imp_device_sectors_whole(const ImpDevice *device, guint64 first, guint64 last)
+{
+    guint64 at = first;
+    while (at <= last) {
+        const ImpAlgorithm *algorithm = imp_device_algorithm_at(device, at, 1);
+        guint64 start;
+        guint32 size_bytes;
+        if (algorithm == NULL)
+            return FALSE;
+        imp_algorithm_sector_at(algorithm, at, &start, &size_bytes);
+        if (start != at || size_bytes - 1 > last - at)
+            return FALSE;
+        at += size_bytes;
+    }
+    return first <= last;
+}

@@ -25,6 +25,7 @@
 typedef enum {
     IMP_ATTACH_NORMAL = 2, /* halt the running core, then reset it */
     IMP_ATTACH_UNDER_RESET, /* hold nRESET while connecting: for firmware that switches SWD off */
+    IMP_ATTACH_POWER_CYCLE, /* switch the supply off and on, and connect before the firmware gets far */
 } ImpAttachMode;
 
 /* Equal sectors from start up to the next entry or the end of the algorithm's range. */
@@ -128,6 +129,9 @@ const ImpAlgorithm *imp_device_algorithm_at(const ImpDevice *device, guint64 add
 /* The sector that holds address, which lies in the algorithm's range. */
 void imp_algorithm_sector_at(const ImpAlgorithm *algorithm, guint64 address, guint64 *out_start,
                              guint32 *out_bytes);
+
+/* TRUE if first to last is made of whole sectors of one or more algorithms. */
+gboolean imp_device_sectors_whole(const ImpDevice *device, guint64 first, guint64 last);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImpAlgorithm, imp_algorithm_free)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImpDevice, imp_device_free)

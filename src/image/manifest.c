@@ -17,12 +17,16 @@ void imp_manifest_done(ImpManifest *manifest)
     memset(manifest, 0, sizeof *manifest);
 }
 
-static void section_name(gsize index, char name[32])
+/* After the blobs of the algorithms, which the content counts, come the tests. */
+static void section_name(const json_t *content, gsize index, char name[32])
 {
+    gsize n_algorithms = json_array_size(json_object_get(json_object_get(content, "device"), "algorithms"));
     if (index == 0)
         g_strlcpy(name, "memory", 32);
-    else
+    else if (index <= n_algorithms)
         g_snprintf(name, 32, "algorithm-%" G_GSIZE_FORMAT, index - 1);
+    else
+        g_snprintf(name, 32, "test-%" G_GSIZE_FORMAT, index - 1 - n_algorithms);
 }
 
 /* --- encode --------------------------------------------------------------------------------------------------------- */
@@ -41,10 +45,10 @@ static json_t *number(guint64 value)
     return json_integer((json_int_t)value);
 }
 
-static json_t *encode_section(const ImpSection *section, gsize index)
+static json_t *encode_section(const json_t *content, const ImpSection *section, gsize index)
 {
     char name[32];
-    section_name(index, name);
+    section_name(content, index, name);
     json_t *object = json_object();
     json_object_set_new(object, "name", json_string(name));
     json_object_set_new(object, "plain_bytes", number(section->plain_bytes));
@@ -98,7 +102,7 @@ ImpSecret *imp_manifest_encode(const ImpManifest *manifest, GError **error)
     json_object_set_new(json, "provenance_sha256", hex(manifest->provenance_sha256, IMP_SHA256_BYTES));
     json_t *sections = json_array();
     for (gsize i = 0; i < manifest->n_sections; i++)
-        json_array_append_new(sections, encode_section(&manifest->sections[i], i));
+        json_array_append_new(sections, encode_section(manifest->content, &manifest->sections[i], i));
     json_object_set_new(json, "sections", sections);
     ImpSecret *text = canonical_text(json);
     wipe_keys(json);
@@ -128,10 +132,11 @@ static void decode_chunks(ImpJson *r, ImpSection *section)
     }
 }
 
-static void decode_section(ImpJson *r, ImpSection *section, gsize index, gboolean encrypted)
+static void decode_section(ImpJson *r, const ImpManifest *manifest, ImpSection *section, gsize index,
+                           gboolean encrypted)
 {
     char name[32];
-    section_name(index, name);
+    section_name(manifest->content, index, name);
     if (strcmp(imp_json_string(r, "name", 1, sizeof name), name) != 0)
         imp_json_fault(r, "the section's name must be '%s'", name);
     section->plain_bytes = imp_json_u64(r, "plain_bytes", 0, IMP_CONTENT_DATA_MAX);
@@ -159,7 +164,7 @@ static void decode_sections(ImpJson *r, ImpManifest *manifest, gboolean encrypte
         imp_json_begin(&s, json_array_get(sections, i), "section", IMP_E_MANIFEST_INVALID,
                        IMP_E_MANIFEST_UNKNOWN_MEMBER);
         manifest->n_sections = i + 1;
-        decode_section(&s, &manifest->sections[i], i, encrypted);
+        decode_section(&s, manifest, &manifest->sections[i], i, encrypted);
         if (!imp_json_end(&s, &error))
             imp_json_take(r, error);
     }

@@ -7,8 +7,8 @@
  *                 "restrictions": (image/policy_json.h)
  *                 "content": (image/content_json.h)
  *                 "content_sha256" "provenance_sha256"
- *                 "sections": [section…] }           0: memory, 1 + i: blob of algorithm i
- *     section   { "name": "memory"|"algorithm-0"… "plain_bytes" "packed_bytes" "stored_bytes" "chunk_bytes"
+ *                 "sections": [section…] }           0: memory, then the blobs of the algorithms, then tests
+ *     section   { "name": "memory"|"algorithm-0"…|"test-0"… "plain_bytes" "packed_bytes" "stored_bytes" "chunk_bytes"
  *                 "chunks": [SHA-256 of each stored chunk…] "key"? }      key: 32 bytes, if and only if encrypted */
 #pragma once
 

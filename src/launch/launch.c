@@ -1,5 +1,7 @@
 #include "launch/launch.h"
 
+#include "launch/able.h"
+
 #include <string.h>
 
 struct ImpLaunch {
@@ -15,27 +17,15 @@ struct ImpLaunch {
     ImpLaunchView view;
     GError *error; /* the first that happened; view.error points to it at the end */
     GBytes **values; /* one for each of content->values; NULL = not known yet */
-    ImpUnitMap *map;
-    gsize step; /* next of content->steps */
+    ImpUnitMap *map; /* of the command at work */
+    gsize step; /* next of content->steps; while finishing: of content->finally */
     gboolean started, cancelled, finished;
-    gboolean reads_done;
+    gboolean attached;
+    gboolean finishing; /* the steps are over, one way or the other */
+    gboolean reads_done; /* what no step names has been read before all steps */
     gboolean written; /* WRITING is durable: from now on a failure is spent */
     gint64 began_boot_us, phase_began_us;
 };
-
-/* A launch passes only if everything written was verified, so what is written last must be verified after it. The
- * builder refuses such recipes; images come from outside, so this holds here too. */
-static gboolean verified_at_end(const ImpContent *content)
-{
-    gboolean clean = TRUE;
-    for (gsize i = 0; i < content->n_steps; i++) {
-        if (content->steps[i].kind == IMP_STEP_ERASE || content->steps[i].kind == IMP_STEP_PROGRAM)
-            clean = FALSE;
-        else if (content->steps[i].kind == IMP_STEP_VERIFY)
-            clean = TRUE;
-    }
-    return clean;
-}
 
 static void tell(ImpLaunch *launch)
 {
@@ -70,11 +60,16 @@ static void enter_phase(ImpLaunch *launch, ImpPhase phase, guint64 done_bytes, g
     tell(launch);
 }
 
-static void submit(ImpLaunch *launch, ImpCommandKind kind, ImpPhase phase)
+static void submit(ImpLaunch *launch, const ImpCommand *command, ImpPhase phase)
 {
-    ImpCommand command = {.kind = kind, .content = launch->content};
     enter_phase(launch, phase, 0, 0);
-    imp_port_submit(launch->port, &command);
+    imp_port_submit(launch->port, command);
+}
+
+static void submit_step(ImpLaunch *launch, ImpCommandKind kind, const ImpStep *step)
+{
+    ImpCommand command = {.kind = kind, .content = launch->content, .step = step, .map = launch->map};
+    submit(launch, &command, imp_phase_of(kind));
 }
 
 /* The record: what happened, in codes and values. */
@@ -111,65 +106,98 @@ static void end(ImpLaunch *launch)
 
 static void let_go(ImpLaunch *launch)
 {
-    submit(launch, IMP_COMMAND_FINISH, launch->view.phase);
+    ImpCommand command = {.kind = IMP_COMMAND_FINISH, .content = launch->content};
+    submit(launch, &command, launch->view.phase);
 }
 
-/* Everything from step on that one FLASH command can do: erase, then program, then verify, each at most once. */
-static void collect_flash(ImpLaunch *launch, ImpCommand *command)
-{
-    for (; launch->step < launch->content->n_steps; launch->step++) {
-        const ImpStep *step = &launch->content->steps[launch->step];
-        if (step->kind == IMP_STEP_ERASE && !command->erase && !command->program && !command->verify) {
-            command->erase = TRUE;
-            command->erase_mode = step->erase;
-        } else if (step->kind == IMP_STEP_PROGRAM && !command->program && !command->verify) {
-            command->program = TRUE;
-        } else if (step->kind == IMP_STEP_VERIFY && !command->verify) {
-            command->verify = TRUE;
-            command->verify_mode = step->verify;
-        } else {
-            return;
-        }
-    }
-}
+/* ---- steps ---- */
 
-static gboolean prepare_flash(ImpLaunch *launch, const ImpCommand *command, GError **error)
+/* Before the first erase or write: WRITING must be durable. FALSE: the launch has failed. */
+static gboolean begin_writing(ImpLaunch *launch)
 {
-    if (launch->map == NULL) {
-        launch->map = imp_unit_map_new(launch->content, launch->values, error);
-        if (launch->map == NULL)
-            return FALSE;
+    GError *error = NULL;
+    if (launch->written)
+        return TRUE;
+    if (!launch->authority->ops->writing(launch->authority, &launch->want.launch, &error)) {
+        keep_error(launch, error);
+        return FALSE;
     }
-    if ((command->erase || command->program) && !launch->written) {
-        if (!launch->authority->ops->writing(launch->authority, &launch->want.launch, error))
-            return FALSE;
-        launch->written = TRUE;
-    }
+    launch->written = TRUE;
     return TRUE;
 }
 
-static void flash(ImpLaunch *launch)
+/* map is that of step, NULL for everything; without values it has addresses only. FALSE: the launch has failed. */
+static gboolean make_map(ImpLaunch *launch, gboolean values, const ImpStep *step)
 {
-    ImpCommand command = {.kind = IMP_COMMAND_FLASH, .content = launch->content};
     GError *error = NULL;
-    collect_flash(launch, &command);
-    if (!prepare_flash(launch, &command, &error)) {
-        keep_error(launch, error);
-        let_go(launch);
-        return;
-    }
-    command.map = launch->map;
-    ImpPhase phase = command.erase ? IMP_PHASE_ERASE : command.program ? IMP_PHASE_PROGRAM : IMP_PHASE_VERIFY;
-    enter_phase(launch, phase, 0, 0);
-    imp_port_submit(launch->port, &command);
+    imp_unit_map_free(launch->map);
+    launch->map = values ? imp_unit_map_new(launch->content, launch->values, step, &error)
+                         : imp_unit_map_areas(launch->content);
+    if (launch->map != NULL)
+        return TRUE;
+    keep_error(launch, error);
+    return FALSE;
 }
 
-static gboolean reads_pending(const ImpLaunch *launch)
+static gboolean same_ranges(const ImpStep *a, const ImpStep *b)
 {
-    if (launch->reads_done)
+    return a->n_ranges == b->n_ranges &&
+           (a->n_ranges == 0 || memcmp(a->ranges, b->ranges, a->n_ranges * sizeof *a->ranges) == 0);
+}
+
+/* Everything from here on that one FLASH command can do: erase, then program, then verify, each at most once and all for
+ * the same bytes. Returns the step that says which; NULL: only erase. */
+static const ImpStep *collect_flash(ImpLaunch *launch, ImpCommand *command)
+{
+    const ImpStep *chosen = NULL;
+    for (; launch->step < launch->content->n_steps; launch->step++) {
+        const ImpStep *step = &launch->content->steps[launch->step];
+        /* An erase of what is used is for everything, so it goes together only with what is for everything. */
+        gboolean fits = chosen != NULL
+                            ? same_ranges(chosen, step)
+                            : !command->erase || command->erase_mode != IMP_ERASE_USED || step->n_ranges == 0;
+        if (step->kind == IMP_STEP_ERASE && !command->erase && chosen == NULL) {
+            command->erase = TRUE;
+            command->erase_mode = step->erase;
+            command->erase_range = step->range;
+        } else if (step->kind == IMP_STEP_PROGRAM && fits && !command->program && !command->verify) {
+            command->program = TRUE;
+            chosen = step;
+        } else if (step->kind == IMP_STEP_VERIFY && fits && !command->verify) {
+            command->verify = TRUE;
+            command->verify_mode = step->verify;
+            chosen = step;
+        } else {
+            break;
+        }
+    }
+    return chosen;
+}
+
+static gboolean flash(ImpLaunch *launch)
+{
+    ImpCommand command = {.kind = IMP_COMMAND_FLASH, .content = launch->content};
+    const ImpStep *chosen = collect_flash(launch, &command);
+    if (!make_map(launch, chosen != NULL, chosen) ||
+        ((command.erase || command.program) && !begin_writing(launch)))
         return FALSE;
-    for (gsize i = 0; i < launch->content->n_values; i++)
-        if (launch->content->values[i].kind == IMP_VALUE_READ)
+    command.map = launch->map;
+    submit(launch, &command,
+           command.erase     ? IMP_PHASE_ERASE
+           : command.program ? IMP_PHASE_PROGRAM
+                             : IMP_PHASE_VERIFY);
+    return TRUE;
+}
+
+/* Is there a value left to read that this step is for? */
+static gboolean reads_pending(const ImpLaunch *launch, const ImpStep *step)
+{
+    const ImpContent *content = launch->content;
+    for (gsize i = 0; step->n_values > 0 && i < step->n_values; i++)
+        if (launch->values[step->values[i]] == NULL)
+            return TRUE;
+    for (gsize i = 0; step->n_values == 0 && i < content->n_values; i++)
+        if (content->values[i].kind == IMP_VALUE_READ && launch->values[i] == NULL)
             return TRUE;
     return FALSE;
 }
@@ -183,57 +211,100 @@ static gboolean has_read_step(const ImpContent *content)
     return FALSE;
 }
 
-/* Submits the next command; the target is attached and nothing is at work. */
-static void next(ImpLaunch *launch)
+static ImpCommandKind command_of(ImpStepKind kind)
 {
+    static const ImpCommandKind kinds[] = {
+        [IMP_STEP_READ] = IMP_COMMAND_READ,
+        [IMP_STEP_RESET] = IMP_COMMAND_RESET,
+        [IMP_STEP_BLANK_CHECK] = IMP_COMMAND_BLANK_CHECK,
+        [IMP_STEP_WRITE] = IMP_COMMAND_WRITE,
+        [IMP_STEP_EXPECT] = IMP_COMMAND_EXPECT,
+        [IMP_STEP_PROTECT] = IMP_COMMAND_PROTECT,
+        [IMP_STEP_RUN] = IMP_COMMAND_RUN,
+        [IMP_STEP_DELAY] = IMP_COMMAND_DELAY,
+        [IMP_STEP_POWER] = IMP_COMMAND_POWER,
+        [IMP_STEP_TEST] = IMP_COMMAND_TEST,
+    };
+    g_assert(kind < G_N_ELEMENTS(kinds) && kinds[kind] != 0);
+    return kinds[kind];
+}
+
+/* Submits a step that is a command by itself. FALSE: the launch has failed. */
+static gboolean single_step(ImpLaunch *launch, const ImpStep *step)
+{
+    if ((step->kind == IMP_STEP_WRITE || step->kind == IMP_STEP_PROTECT) && !begin_writing(launch))
+        return FALSE;
+    if (step->kind == IMP_STEP_BLANK_CHECK && !make_map(launch, FALSE, NULL))
+        return FALSE;
+    submit_step(launch, command_of(step->kind), step);
+    return TRUE;
+}
+
+/* Submits the next step, if there is one and the launch has not failed. */
+static gboolean next_step(ImpLaunch *launch)
+{
+    static const ImpStep read_all = {.kind = IMP_STEP_READ};
     const ImpContent *content = launch->content;
     if (launch->error == NULL && launch->cancelled) {
         GError *error = NULL;
         imp_error_set(&error, IMP_E_CANCELLED, "the launch was cancelled");
         keep_error(launch, error);
     }
-    if (launch->error != NULL) {
-        let_go(launch);
-        return;
-    }
-    if (!has_read_step(content) && reads_pending(launch)) {
-        submit(launch, IMP_COMMAND_READ, IMP_PHASE_READ);
-        return;
+    if (launch->error != NULL)
+        return FALSE;
+    if (!launch->reads_done && !has_read_step(content) && reads_pending(launch, &read_all)) {
+        launch->reads_done = TRUE;
+        submit_step(launch, IMP_COMMAND_READ, &read_all);
+        return TRUE;
     }
     while (launch->step < content->n_steps) {
-        switch (content->steps[launch->step].kind) {
-        case IMP_STEP_READ:
-            launch->step++;
-            if (!reads_pending(launch))
-                continue;
-            submit(launch, IMP_COMMAND_READ, IMP_PHASE_READ);
-            return;
-        case IMP_STEP_RESET:
-            launch->step++;
-            submit(launch, IMP_COMMAND_RESET, IMP_PHASE_RESET);
-            return;
-        case IMP_STEP_ERASE:
-        case IMP_STEP_PROGRAM:
-        case IMP_STEP_VERIFY:
-            flash(launch);
-            return;
-        }
-        g_assert_not_reached();
+        const ImpStep *step = &content->steps[launch->step];
+        if (step->kind == IMP_STEP_ERASE || step->kind == IMP_STEP_PROGRAM || step->kind == IMP_STEP_VERIFY)
+            return flash(launch);
+        launch->step++;
+        if (step->kind != IMP_STEP_READ || reads_pending(launch, step))
+            return single_step(launch, step);
     }
-    let_go(launch);
+    return FALSE;
+}
+
+/* Submits the next step of those that are done whatever happened. What they fail with never makes good what went before.
+ * Without a target only the power can be seen to. */
+static gboolean next_finally(ImpLaunch *launch)
+{
+    const ImpContent *content = launch->content;
+    if (!launch->finishing) {
+        launch->finishing = TRUE;
+        launch->step = 0;
+    }
+    while (launch->step < content->n_finally) {
+        const ImpStep *step = &content->finally[launch->step++];
+        gboolean possible = launch->attached || step->kind == IMP_STEP_POWER || step->kind == IMP_STEP_DELAY;
+        if (possible && single_step(launch, step))
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* Submits the next command; nothing is at work. */
+static void next(ImpLaunch *launch)
+{
+    if (!launch->finishing && next_step(launch))
+        return;
+    if (!next_finally(launch))
+        let_go(launch);
 }
 
 static void take_reads(ImpLaunch *launch, const ImpPortEvent *event)
 {
     ImpReport *report = &launch->report;
-    launch->reads_done = TRUE;
     for (guint32 i = 0; i < event->n_reads; i++)
         for (gsize v = 0; v < launch->content->n_values; v++) {
             const ImpValue *value = &launch->content->values[v];
-            if (value->kind != IMP_VALUE_READ || strcmp(value->name, event->reads[i].name) != 0)
+            if (value->kind != IMP_VALUE_READ || strcmp(value->name, event->reads[i].name) != 0 ||
+                launch->values[v] != NULL)
                 continue;
-            if (launch->values[v] == NULL)
-                launch->values[v] = g_bytes_new(event->reads[i].bytes, event->reads[i].n_bytes);
+            launch->values[v] = g_bytes_new(event->reads[i].bytes, event->reads[i].n_bytes);
             if (value->log && report->n_reads < IMP_WIRE_READS_MAX)
                 report->reads[report->n_reads++] = event->reads[i];
         }
@@ -251,6 +322,8 @@ static void on_port_event(gpointer user, const ImpPortEvent *event)
         enter_phase(launch, event->phase, event->done_bytes, event->total_bytes);
         return;
     }
+    if (event->kind == IMP_COMMAND_ATTACH && event->error == NULL)
+        launch->attached = TRUE;
     if (event->kind == IMP_COMMAND_ATTACH && event->n_uid > 0) {
         report->n_uid = event->n_uid;
         memcpy(report->uid, event->uid, event->n_uid);
@@ -309,7 +382,7 @@ static void on_started(gpointer user, gboolean begun, const ImpAnswer *answer, c
         return;
     }
     imp_port_set_handler(launch->port, on_port_event, launch);
-    submit(launch, IMP_COMMAND_ATTACH, IMP_PHASE_ATTACH);
+    submit_step(launch, IMP_COMMAND_ATTACH, NULL);
 }
 
 ImpLaunch *imp_launch_new(const ImpLaunchOptions *options)
@@ -343,19 +416,17 @@ void imp_launch_start(ImpLaunch *launch)
 {
     g_assert(!launch->started);
     launch->started = TRUE;
-    if (!verified_at_end(launch->content)) {
-        imp_error_set(&launch->error, IMP_E_UNIT_NOT_VERIFIED,
-                      "'%s' erases or programs something and does not verify it "
-                      "afterwards; such an image is never run",
-                      launch->content->name);
+    guint64 address;
+    if (!imp_launch_able(launch->content, &launch->error)) {
         finish(launch, IMP_LAUNCH_REFUSED);
         return;
     }
-    if (launch->content->rework != IMP_REWORK_NEW_VALUES) {
-        imp_error_set(&launch->error, IMP_E_UNSUPPORTED,
-                      "'%s' says what is to happen with a chip that passed before; "
-                      "this version cannot keep to that and does not start",
-                      launch->content->name);
+    /* The builder refuses such recipes; images come from outside, so this holds here too. */
+    if (!imp_content_verified(launch->content, &address)) {
+        imp_error_set(&launch->error, IMP_E_UNIT_NOT_VERIFIED,
+                      "'%s' erases or programs 0x%08" G_GINT64_MODIFIER
+                      "X and does not verify it afterwards; such an image is never run",
+                      launch->content->name, address);
         finish(launch, IMP_LAUNCH_REFUSED);
         return;
     }

@@ -31,11 +31,17 @@ typedef struct {
     const ImpAnswer *answer; /* the authority's answer, NULL if there was none */
     const ImpReport
         *report; /* passed or failed: the record as journaled; while working: what is known so far */
-    gint64 phase_us[IMP_PHASE_RESET + 1]; /* time spent in each phase so far */
+    gint64 phase_us[IMP_PHASE_LAST + 1]; /* time spent in each phase so far */
 } ImpLaunchView;
 
 /* Called at each change; in the states passed, failed, refused for the last time. */
 typedef void (*ImpLaunchFn)(gpointer user, const ImpLaunchView *view);
+
+/* What comes with the launch: dynamic data, the label that was scanned. */
+typedef struct {
+    const char *name; /* of a value; NULL: the scanned label, for every value of kind barcode */
+    GBytes *bytes;
+} ImpGiven;
 
 typedef struct {
     const ImpContent *content; /* borrowed until the launch is freed */
@@ -47,6 +53,8 @@ typedef struct {
     const char *port_name; /* for the record */
     const char *order; /* NULL = none */
     const char *person; /* NULL = nobody signed in */
+    const ImpGiven *given;
+    gsize n_given;
     ImpLaunchFn changed;
     gpointer user;
 } ImpLaunchOptions;

@@ -29,7 +29,8 @@ static GBytes *fill_place(const ImpContent *content, const ImpPlace *place, GByt
                       name, place->address);
         return NULL;
     }
-    gsize n_bytes = g_bytes_get_size(value);
+    gsize n_bytes;
+    const guint8 *from = g_bytes_get_data(value, &n_bytes);
     if (n_bytes > place->size_bytes) {
         imp_error_set(error, IMP_E_UNIT_VALUE_TOO_LONG,
                       "the value '%s' has %" G_GSIZE_FORMAT " bytes, its place at 0x%08" G_GINT64_MODIFIER
@@ -39,26 +40,45 @@ static GBytes *fill_place(const ImpContent *content, const ImpPlace *place, GByt
     }
     guint8 *bytes = g_malloc(place->size_bytes);
     memset(bytes, place->pad, place->size_bytes);
-    memcpy(bytes, g_bytes_get_data(value, NULL), n_bytes);
+    for (gsize i = 0; i < n_bytes; i++)
+        bytes[i] = from[place->reversed ? n_bytes - 1 - i : i];
     return g_bytes_new_take(bytes, place->size_bytes);
 }
 
-ImpUnitMap *imp_unit_map_new(const ImpContent *content, GBytes *const *bytes, GError **error)
+static void add(ImpUnitMap *map, guint64 address, GBytes *bytes)
 {
-    g_autoptr(ImpUnitMap) map = g_new0(ImpUnitMap, 1);
-    map->segments = g_new0(ImpUnitSegment, content->n_segments + content->n_places + 1);
-    for (gsize i = 0; i < content->n_segments; i++)
-        map->segments[map->n_segments++] =
-            (ImpUnitSegment){content->segments[i].address, g_bytes_ref(content->segments[i].bytes)};
-    for (gsize i = 0; i < content->n_places; i++) {
-        const ImpPlace *place = &content->places[i];
-        g_assert(place->value_index < content->n_values);
-        GBytes *filled = fill_place(content, place, bytes[place->value_index], error);
-        if (filled == NULL)
-            return NULL;
-        map->segments[map->n_segments++] = (ImpUnitSegment){place->address, filled};
+    map->segments[map->n_segments++] = (ImpUnitSegment){address, bytes};
+}
+
+/* Puts bytes (taken over) in the place of what an entry of the map holds there, which is cut around them. FALSE if no
+ * entry holds all of it. */
+static gboolean lay_over(ImpUnitMap *map, guint64 address, GBytes *bytes)
+{
+    gsize size = g_bytes_get_size(bytes);
+    for (gsize i = 0; i < map->n_segments; i++) {
+        ImpUnitSegment *segment = &map->segments[i];
+        gsize n_bytes = g_bytes_get_size(segment->bytes);
+        if (address < segment->address || address - segment->address >= n_bytes ||
+            size > n_bytes - (address - segment->address))
+            continue;
+        gsize before = (gsize)(address - segment->address), after = n_bytes - before - size;
+        g_autoptr(GBytes) whole = segment->bytes;
+        if (after > 0)
+            add(map, address + size, g_bytes_new_from_bytes(whole, before + size, after));
+        if (before > 0) {
+            add(map, address, bytes);
+            segment->bytes = g_bytes_new_from_bytes(whole, 0, before);
+        } else {
+            segment->bytes = bytes;
+        }
+        return TRUE;
     }
-    qsort(map->segments, map->n_segments, sizeof *map->segments, compare_segments);
+    g_bytes_unref(bytes);
+    return FALSE;
+}
+
+static gboolean collides(const ImpUnitMap *map, GError **error)
+{
     for (gsize i = 1; i < map->n_segments; i++) {
         const ImpUnitSegment *before = &map->segments[i - 1];
         if (map->segments[i].address - before->address < g_bytes_get_size(before->bytes)) {
@@ -66,8 +86,63 @@ ImpUnitMap *imp_unit_map_new(const ImpContent *content, GBytes *const *bytes, GE
                           "a value or data at 0x%08" G_GINT64_MODIFIER
                           "X lies over what begins at 0x%08" G_GINT64_MODIFIER "X",
                           map->segments[i].address, before->address);
-            return NULL;
+            return TRUE;
         }
     }
-    return g_steal_pointer(&map);
+    return FALSE;
+}
+
+ImpUnitMap *imp_unit_map_new(const ImpContent *content, GBytes *const *bytes, const ImpStep *step,
+                             GError **error)
+{
+    static const ImpStep everything = {.kind = IMP_STEP_PROGRAM};
+    g_autoptr(ImpUnitMap) map = g_new0(ImpUnitMap, 1);
+    if (step == NULL)
+        step = &everything;
+    map->segments = g_new0(ImpUnitSegment, content->n_segments + 2 * content->n_places + 1);
+    for (gsize i = 0; i < content->n_segments; i++) {
+        const ImpSegment *segment = &content->segments[i];
+        if (imp_step_selects(step, segment->address, g_bytes_get_size(segment->bytes)))
+            add(map, segment->address, g_bytes_ref(segment->bytes));
+    }
+    /* First those beside the data: what lies over data cuts entries. */
+    for (int over = 0; over < 2; over++)
+        for (gsize i = 0; i < content->n_places; i++) {
+            const ImpPlace *place = &content->places[i];
+            g_assert(place->value_index < content->n_values);
+            if (place->over != over || !imp_step_selects(step, place->address, place->size_bytes))
+                continue;
+            GBytes *filled = fill_place(content, place, bytes[place->value_index], error);
+            if (filled == NULL)
+                return NULL;
+            if (!over) {
+                add(map, place->address, filled);
+            } else if (!lay_over(map, place->address, filled)) {
+                imp_error_set(error, IMP_E_UNIT_VALUE_COLLIDES,
+                              "the value '%s' at 0x%08" G_GINT64_MODIFIER
+                              "X is to lie over data, but not all of it does",
+                              content->values[place->value_index].name, place->address);
+                return NULL;
+            }
+        }
+    qsort(map->segments, map->n_segments, sizeof *map->segments, compare_segments);
+    return collides(map, error) ? NULL : g_steal_pointer(&map);
+}
+
+ImpUnitMap *imp_unit_map_areas(const ImpContent *content)
+{
+    ImpUnitMap *map = g_new0(ImpUnitMap, 1);
+    map->segments = g_new0(ImpUnitSegment, content->n_segments + content->n_places + 1);
+    for (gsize i = 0; i < content->n_segments; i++)
+        add(map, content->segments[i].address, g_bytes_ref(content->segments[i].bytes));
+    for (gsize i = 0; i < content->n_places; i++) {
+        const ImpPlace *place = &content->places[i];
+        if (place->over)
+            continue; /* the data is there already */
+        guint8 *bytes = g_malloc(place->size_bytes);
+        memset(bytes, place->pad, place->size_bytes);
+        add(map, place->address, g_bytes_new_take(bytes, place->size_bytes));
+    }
+    qsort(map->segments, map->n_segments, sizeof *map->segments, compare_segments);
+    return map;
 }

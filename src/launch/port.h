@@ -8,16 +8,27 @@
 #include "image/content.h"
 #include "wire/wire.h"
 
+#define IMP_PORT_TEXT_MAX 4096 /* bytes of an event's text, closing NUL included */
+
 typedef struct ImpPort ImpPort;
 
-/* The work with one target, in the order in which a launch may ask for it. */
+/* The work with one target. All but DELAY and POWER need ATTACH before them. */
 typedef enum {
-    IMP_COMMAND_ATTACH =
-        2, /* open the probe, connect, halt, check that it is the right chip, read its UID; writes nothing */
-    IMP_COMMAND_FLASH, /* erase, program and verify as far as the flags say; needs ATTACH */
-    IMP_COMMAND_READ, /* read the content's IMP_VALUE_READ values; needs ATTACH */
-    IMP_COMMAND_RESET, /* reset the target and let it run; needs ATTACH */
-    IMP_COMMAND_FINISH, /* let go of target and probe; always the last, never fails */
+    /* switch the power on and measure it, open the probe, connect, halt, check that it is the right chip, read its UID;
+     * writes nothing unless may_unlock */
+    IMP_COMMAND_ATTACH = 2,
+    IMP_COMMAND_FLASH, /* erase, program and verify as far as the flags say */
+    IMP_COMMAND_READ, /* read the content's IMP_VALUE_READ values, all or those of the step */
+    IMP_COMMAND_RESET, /* reset the target and let it run */
+    IMP_COMMAND_FINISH, /* let go of target and probe, switch the power off; always the last, never fails */
+    IMP_COMMAND_BLANK_CHECK, /* this and the next carry out the step */
+    IMP_COMMAND_WRITE,
+    IMP_COMMAND_EXPECT,
+    IMP_COMMAND_PROTECT,
+    IMP_COMMAND_RUN,
+    IMP_COMMAND_DELAY, /* ends early when cancelled */
+    IMP_COMMAND_POWER,
+    IMP_COMMAND_TEST,
 } ImpCommandKind;
 
 /* What lies in flash when the unit is done: the content's segments with this unit's values laid over them. */
@@ -34,19 +45,26 @@ typedef struct {
 void imp_unit_map_free(ImpUnitMap *map);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImpUnitMap, imp_unit_map_free)
 
-/* Lays each place's value over the content's data. bytes[i] is the value of content->values[i] (NULL where there is none
- * yet). A place whose value is missing or too long is an error, and so is one that lies over data. */
-ImpUnitMap *imp_unit_map_new(const ImpContent *content, GBytes *const *bytes,
+/* Lays the values over the content's data: what a PROGRAM or VERIFY step is for; step NULL = everything. bytes[i] is the
+ * value of content->values[i] (NULL where there is none yet). A place whose value is missing or too long is an error, and
+ * so is one that lies over data without being allowed to. */
+ImpUnitMap *imp_unit_map_new(const ImpContent *content, GBytes *const *bytes, const ImpStep *step,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The same memory, but with the pad where values go: for work that looks at addresses only. */
+ImpUnitMap *imp_unit_map_areas(const ImpContent *content);
 
 typedef struct {
     ImpCommandKind kind;
     const ImpContent *content; /* borrowed until the command's end */
-    const ImpUnitMap *map; /* IMP_COMMAND_FLASH; borrowed likewise */
-    /* IMP_COMMAND_FLASH: which of the three; erase_mode and verify_mode count only with their flag */
+    const ImpStep *step; /* of the kinds that carry one out; borrowed likewise; READ: may be NULL */
+    const ImpUnitMap *map; /* FLASH, BLANK_CHECK: the bytes that it is for; borrowed likewise */
+    /* FLASH: which of the three; the modes and the range count only with their flag */
     gboolean erase, program, verify;
     ImpEraseMode erase_mode;
+    ImpRange erase_range;
     ImpVerifyMode verify_mode;
+    gboolean may_unlock; /* ATTACH: a locked chip is erased to get in; WRITING is durable */
 } ImpCommand;
 
 typedef enum {
@@ -56,10 +74,23 @@ typedef enum {
     IMP_PHASE_VERIFY,
     IMP_PHASE_READ,
     IMP_PHASE_RESET,
+    IMP_PHASE_BLANK_CHECK,
+    IMP_PHASE_WRITE,
+    IMP_PHASE_EXPECT,
+    IMP_PHASE_PROTECT,
+    IMP_PHASE_RUN,
+    IMP_PHASE_DELAY,
+    IMP_PHASE_POWER,
+    IMP_PHASE_TEST,
 } ImpPhase;
 
-/* "attach", "erase", "program", "verify", "read", "reset": the step's name in records and on screens */
+#define IMP_PHASE_LAST IMP_PHASE_TEST
+
+/* "attach", "erase", "blank-check", …: the step's name in records and on screens; the verbs of recipes */
 const char *imp_phase_name(ImpPhase phase);
+
+/* The phase in which a command begins. */
+ImpPhase imp_phase_of(ImpCommandKind kind);
 
 typedef struct {
     gboolean done; /* FALSE: progress only */
@@ -69,8 +100,9 @@ typedef struct {
     GError *error; /* done: NULL if it worked; its detail names the step */
     guint8 uid[IMP_WIRE_NUMBER_BYTES_MAX]; /* ATTACH */
     guint8 n_uid;
-    ImpReading reads[IMP_WIRE_READS_MAX]; /* READ */
+    ImpReading reads[IMP_WIRE_READS_MAX]; /* READ; TEST: the blocks that it delivered */
     guint32 n_reads;
+    char *text; /* TEST, RUN: what was said, at most IMP_PORT_TEXT_MAX; NULL = nothing */
     guint32 link_waits, link_faults, link_errors, link_retries; /* since ATTACH */
 } ImpPortEvent;
 
@@ -97,10 +129,17 @@ struct ImpPort {
     gpointer user;
 };
 
-/* A port with a thread of its own that reaches its chip by the probe of this specification (target/probe.h:
- * "tcp:HOST:PORT", "usb:SERIAL", "hid:SERIAL") or through this GDB server (target/target.h: "gdb:HOST:PORT"). It opens it
- * at each ATTACH and lets it go at FINISH. clock is used on the port's thread. */
-ImpPort *imp_port_thread_new(const char *probe_spec, const ImpClock *clock);
+typedef struct {
+    /* How the chip is reached: a probe (target/probe.h: "tcp:HOST:PORT", "usb:SERIAL", "hid:SERIAL") or a GDB server
+     * (target/target.h: "gdb:HOST:PORT"). */
+    const char *probe_spec;
+    const char *power_spec; /* what switches the supply; NULL = nothing does */
+    const char *serial_spec; /* the target's serial line; NULL = not connected */
+    const ImpClock *clock; /* used on the port's thread */
+} ImpPortThreadOptions;
+
+/* A port with a thread of its own. It opens the probe at each ATTACH and lets it go at FINISH. The texts are copied. */
+ImpPort *imp_port_thread_new(const ImpPortThreadOptions *options);
 
 void imp_port_set_handler(ImpPort *port, ImpPortFn handler, gpointer user);
 void imp_port_submit(ImpPort *port, const ImpCommand *command);

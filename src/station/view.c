@@ -126,7 +126,7 @@ json_t *imp_view_launch(const ImpViewLaunch *launch)
         set_u64(document, "total_bytes", view->total_bytes);
     }
     json_t *phases = json_object();
-    for (ImpPhase phase = IMP_PHASE_ATTACH; phase <= IMP_PHASE_RESET; phase++)
+    for (ImpPhase phase = IMP_PHASE_ATTACH; phase <= IMP_PHASE_LAST; phase++)
         if (view->phase_us[phase] > 0)
             set_u64(phases, imp_phase_name(phase), (guint64)view->phase_us[phase] / 1000);
     json_object_set_new(document, "phase_ms", phases);

@@ -76,16 +76,84 @@ static void describe_values(GString *out, const ImpContent *c)
         g_string_append_printf(out, "pool %s %s\n", c->pools[i].id, c->pools[i].definition);
     for (gsize i = 0; i < c->n_values; i++) {
         const ImpValue *v = &c->values[i];
+        g_string_append_printf(out, "value %s ", v->name);
         if (v->kind == IMP_VALUE_POOL)
-            g_string_append_printf(out, "value %s pool %u%s\n", v->name, v->pool_index, v->log ? " log" : "");
+            g_string_append_printf(out, "pool %u", v->pool_index);
+        else if (v->kind == IMP_VALUE_READ)
+            g_string_append_printf(out, "read 0x%08" G_GINT64_MODIFIER "X %u", v->read_address,
+                                   v->read_bytes);
+        else if (v->kind == IMP_VALUE_BARCODE)
+            g_string_append_printf(out, "barcode %s", v->rule);
+        else if (v->kind == IMP_VALUE_GIVEN)
+            g_string_append_printf(out, "given %u to %u", v->size_min, v->size_max);
         else
-            g_string_append_printf(out, "value %s read 0x%08" G_GINT64_MODIFIER "X %u%s\n", v->name,
-                                   v->read_address, v->read_bytes, v->log ? " log" : "");
+            g_string_append_printf(out, "from-test %s %u", v->block, v->block_bytes);
+        g_string_append_printf(out, "%s%s\n", v->log ? " log" : "", v->redact ? " redact" : "");
     }
     for (gsize i = 0; i < c->n_places; i++)
-        g_string_append_printf(out, "place %s 0x%08" G_GINT64_MODIFIER "X %u pad %02X\n",
+        g_string_append_printf(out, "place %s 0x%08" G_GINT64_MODIFIER "X %u pad %02X%s%s\n",
                                c->values[c->places[i].value_index].name, c->places[i].address,
-                               c->places[i].size_bytes, c->places[i].pad);
+                               c->places[i].size_bytes, c->places[i].pad,
+                               c->places[i].reversed ? " reversed" : "", c->places[i].over ? " over" : "");
+}
+
+static void describe_range(GString *out, const ImpRange *range)
+{
+    g_string_append_printf(out, " 0x%08" G_GINT64_MODIFIER "X-0x%08" G_GINT64_MODIFIER "X", range->first,
+                           range->last);
+}
+
+static void describe_step(GString *out, const char *what, const ImpStep *s)
+{
+    static const char *const kinds[] = {
+        [IMP_STEP_ERASE] = "erase", [IMP_STEP_PROGRAM] = "program", [IMP_STEP_VERIFY] = "verify",
+        [IMP_STEP_READ] = "read",   [IMP_STEP_RESET] = "reset",     [IMP_STEP_BLANK_CHECK] = "blank-check",
+        [IMP_STEP_WRITE] = "write", [IMP_STEP_EXPECT] = "expect",   [IMP_STEP_PROTECT] = "protect",
+        [IMP_STEP_RUN] = "run",     [IMP_STEP_DELAY] = "delay",     [IMP_STEP_POWER] = "power",
+        [IMP_STEP_TEST] = "test",
+    };
+    static const char *const areas[] = {"", "", " all", " used", " range"};
+    static const char *const powers[] = {"", "", " on", " off", " cycle"};
+    g_string_append_printf(out, "%s %s%s%s%s%s", what, kinds[s->kind], areas[s->erase], areas[s->blank],
+                           s->verify == IMP_VERIFY_CHECKSUM    ? " checksum"
+                           : s->verify == IMP_VERIFY_READ_BACK ? " read-back"
+                                                               : "",
+                           powers[s->power]);
+    if (s->erase == IMP_ERASE_RANGE || s->blank == IMP_BLANK_RANGE)
+        describe_range(out, &s->range);
+    for (gsize i = 0; i < s->n_ranges; i++)
+        describe_range(out, &s->ranges[i]);
+    for (gsize i = 0; i < s->n_values; i++)
+        g_string_append_printf(out, " value %u", s->values[i]);
+    if (s->kind == IMP_STEP_WRITE) {
+        g_autofree char *hex = imp_hex_encode(g_bytes_get_data(s->bytes, NULL), g_bytes_get_size(s->bytes));
+        g_string_append_printf(out, " 0x%08" G_GINT64_MODIFIER "X %s", s->address, hex);
+    }
+    if (s->kind == IMP_STEP_EXPECT)
+        g_string_append_printf(out,
+                               " 0x%08" G_GINT64_MODIFIER "X %u mask 0x%" G_GINT64_MODIFIER
+                               "X from 0x%" G_GINT64_MODIFIER "X to 0x%" G_GINT64_MODIFIER "X",
+                               s->address, s->size_bytes, s->mask, s->low, s->high);
+    if (s->kind == IMP_STEP_PROTECT)
+        g_string_append_printf(out, " level %u%s", s->level, s->prove ? " prove" : "");
+    if (s->kind == IMP_STEP_RUN)
+        g_string_append_printf(out, " '%s'", s->text);
+    if (s->kind == IMP_STEP_TEST)
+        g_string_append_printf(out, " %u", s->test_index);
+    if (s->within_ms + s->delay_ms + s->timeout_ms > 0)
+        g_string_append_printf(out, " %u ms", s->within_ms + s->delay_ms + s->timeout_ms);
+    g_string_append_c(out, '\n');
+}
+
+static void describe_power(GString *out, const ImpContent *c)
+{
+    const ImpPowerSettings *p = &c->power;
+    if (c->unlock == IMP_UNLOCK_ERASE)
+        g_string_append(out, "unlock erase\n");
+    if (p->has)
+        g_string_append_printf(out, "power %u mV, %u to %u mV, on %u ms, off %u ms%s\n", p->millivolts,
+                               p->min_mv, p->max_mv, p->on_delay_ms, p->off_delay_ms,
+                               p->off_at_end ? ", off at end" : "");
 }
 
 static void describe_releases(GString *out, const ImpBuilt *built)
@@ -114,17 +182,15 @@ static void describe_releases(GString *out, const ImpBuilt *built)
 /* What was built, in words; free with g_free. */
 static char *describe(const ImpBuilt *built)
 {
-    static const char *const steps[] = {[IMP_STEP_ERASE] = "erase",
-                                        [IMP_STEP_PROGRAM] = "program",
-                                        [IMP_STEP_VERIFY] = "verify",
-                                        [IMP_STEP_READ] = "read",
-                                        [IMP_STEP_RESET] = "reset"};
+    static const char *const attach[] = {[IMP_ATTACH_NORMAL] = "normal",
+                                         [IMP_ATTACH_UNDER_RESET] = "under-reset",
+                                         [IMP_ATTACH_POWER_CYCLE] = "power-cycle"};
     const ImpContent *c = built->content;
     GString *out = g_string_new(NULL);
     g_string_append_printf(out, "name %s version '%s' device %s swd %u attach %s rework %s\n", c->name,
-                           c->version, c->device->name, c->swd_hz,
-                           c->attach == IMP_ATTACH_NORMAL ? "normal" : "under-reset",
+                           c->version, c->device->name, c->swd_hz, attach[c->attach],
                            c->rework == IMP_REWORK_REFUSE ? "refuse" : "new-values");
+    describe_power(out, c);
     for (gsize i = 0; i < c->n_segments; i++) {
         gsize n;
         const guint8 *bytes = g_bytes_get_data(c->segments[i].bytes, &n);
@@ -133,14 +199,10 @@ static char *describe(const ImpBuilt *built)
                                c->segments[i].address, hex);
     }
     describe_values(out, c);
-    for (gsize i = 0; i < c->n_steps; i++) {
-        const ImpStep *s = &c->steps[i];
-        g_string_append_printf(out, "step %s%s\n", steps[s->kind],
-                               s->kind == IMP_STEP_ERASE ? s->erase == IMP_ERASE_ALL ? " all" : " used"
-                               : s->kind == IMP_STEP_VERIFY
-                                   ? s->verify == IMP_VERIFY_CHECKSUM ? " checksum" : " read-back"
-                                   : "");
-    }
+    for (gsize i = 0; i < c->n_steps; i++)
+        describe_step(out, "step", &c->steps[i]);
+    for (gsize i = 0; i < c->n_finally; i++)
+        describe_step(out, "finally", &c->finally[i]);
     describe_releases(out, built);
     for (gsize i = 0; i < built->n_inputs;
          i++) /* not the device: its digest changes with the compiler of the algorithms */
@@ -164,7 +226,8 @@ static void check_pools(const ImpContent *c)
         g_assert_true(ok);
         g_assert_cmpstr(pool.id, ==, c->pools[i].id);
         for (gsize p = 0; p < c->n_places; p++)
-            if (c->values[c->places[p].value_index].pool_index == i)
+            if (c->values[c->places[p].value_index].kind == IMP_VALUE_POOL &&
+                c->values[c->places[p].value_index].pool_index == i)
                 g_assert_cmpuint(c->places[p].size_bytes, >=, imp_pool_max_bytes(&pool));
     }
 }

@@ -4,6 +4,7 @@
 
 #include "base/json.h"
 #include "image/clear_codec.h"
+#include "image/content_json.h"
 #include "image/envelope.h"
 
 Keys *keys_new(void)
@@ -169,6 +170,137 @@ static void add_memory(ImpContent *content, GRand *rand)
     }
 }
 
+static ImpValue random_value(GRand *rand, gsize index, gsize n_pools)
+{
+    ImpValue value = {.name = g_strdup_printf("v%" G_GSIZE_FORMAT, index),
+                      .kind = IMP_VALUE_POOL + below(rand, 4),
+                      .log = g_rand_boolean(rand)};
+    if (value.kind == IMP_VALUE_POOL && n_pools == 0)
+        value.kind = IMP_VALUE_READ;
+    value.redact = value.kind != IMP_VALUE_POOL && g_rand_boolean(rand);
+    if (value.kind == IMP_VALUE_READ) {
+        value.read_address = g_rand_int(rand);
+        value.read_bytes = 1 + below(rand, IMP_CONTENT_VALUE_BYTES_MAX);
+    } else if (value.kind == IMP_VALUE_BARCODE) {
+        value.rule = g_strdup("T2[0-9]{8}\\.\"ä");
+    } else if (value.kind == IMP_VALUE_GIVEN) {
+        value.size_min = 1 + below(rand, 100);
+        value.size_max = value.size_min + below(rand, IMP_CONTENT_PLACE_BYTES_MAX - 100);
+    }
+    return value;
+}
+
+static guint64 random_word(GRand *rand)
+{
+    return (guint64)g_rand_int(rand) << 32 | g_rand_int(rand);
+}
+
+/* Some of the segments and places; each by itself. */
+static void random_ranges(const ImpContent *content, GRand *rand, ImpStep *step)
+{
+    if (g_rand_boolean(rand) || content->n_segments == 0)
+        return;
+    step->ranges = g_new0(ImpRange, content->n_segments);
+    for (gsize i = 0; i < content->n_segments; i++) {
+        guint64 first = content->segments[i].address;
+        guint64 last = first + g_bytes_get_size(content->segments[i].bytes) - 1;
+        if (g_rand_boolean(rand) || (step->n_ranges == 0 && i + 1 == content->n_segments))
+            step->ranges[step->n_ranges++] = (ImpRange){first, last};
+    }
+}
+
+static void random_step(const ImpContent *content, GRand *rand, ImpStep *step, ImpStepKind kind)
+{
+    step->kind = kind;
+    switch (kind) {
+    case IMP_STEP_ERASE:
+        step->erase = IMP_ERASE_ALL + below(rand, 3);
+        step->range = (ImpRange){0, 0x3ff};
+        break;
+    case IMP_STEP_BLANK_CHECK:
+        step->blank = IMP_BLANK_ALL + below(rand, 3);
+        step->range = (ImpRange){below(rand, 0x100), 0x100 + below(rand, 0x1000)};
+        break;
+    case IMP_STEP_VERIFY:
+        step->verify = IMP_VERIFY_CHECKSUM + below(rand, 2);
+        random_ranges(content, rand, step);
+        break;
+    case IMP_STEP_PROGRAM:
+        random_ranges(content, rand, step);
+        break;
+    case IMP_STEP_READ:
+        for (guint32 i = 0; i < content->n_values; i++)
+            if (content->values[i].kind == IMP_VALUE_READ && step->n_values == 0) {
+                step->values = g_new0(guint32, 1);
+                step->values[step->n_values++] = i;
+            }
+        break;
+    case IMP_STEP_RESET:
+        break;
+    case IMP_STEP_WRITE:
+        step->address = 0x20000000 + below(rand, 4096);
+        step->bytes = random_bytes(rand, 1 + below(rand, IMP_CONTENT_WRITE_MAX));
+        break;
+    case IMP_STEP_EXPECT:
+        step->address = g_rand_int(rand);
+        step->size_bytes = 8;
+        step->mask = random_word(rand);
+        step->low = random_word(rand) >> 1;
+        step->high = step->low + below(rand, 1000);
+        step->within_ms = below(rand, 3);
+        break;
+    case IMP_STEP_PROTECT:
+        step->level = 1 + below(rand, 2);
+        step->prove = g_rand_boolean(rand);
+        break;
+    case IMP_STEP_RUN:
+        step->text = g_strdup("T2 ready ä");
+        step->within_ms = 1 + below(rand, 1000);
+        break;
+    case IMP_STEP_DELAY:
+        step->delay_ms = 1 + below(rand, 1000);
+        break;
+    case IMP_STEP_POWER:
+        step->power = IMP_POWER_ON + below(rand, 3);
+        break;
+    case IMP_STEP_TEST:
+        step->test_index = 0;
+        step->timeout_ms = 1 + below(rand, 1000);
+        break;
+    }
+}
+
+static void add_steps(ImpContent *content, GRand *rand)
+{
+    static const ImpStepKind last[] = {IMP_STEP_RESET, IMP_STEP_WRITE, IMP_STEP_DELAY, IMP_STEP_POWER};
+    if (g_rand_boolean(rand)) {
+        content->tests = g_new0(ImpTestProgram, 1);
+        content->n_tests = 1;
+        content->tests[0] = (ImpTestProgram){.name = g_strdup("boardtest"),
+                                             .entry_pc = 0x20000100,
+                                             .entry_sp = 0x20004000,
+                                             .mailbox_address = 0x20000000 + below(rand, 64)};
+        content->tests[0].segments = g_new0(ImpSegment, 2);
+        content->tests[0].n_segments = 2;
+        content->tests[0].segments[0] =
+            (ImpSegment){g_strdup("boardtest"), 0x20000000, random_bytes(rand, 64)};
+        content->tests[0].segments[1] =
+            (ImpSegment){g_strdup("boardtest"), 0x20000100, random_bytes(rand, 640)};
+    }
+    content->n_steps = below(rand, 12);
+    content->steps = g_new0(ImpStep, content->n_steps);
+    for (gsize i = 0; i < content->n_steps; i++) {
+        ImpStepKind kind = IMP_STEP_ERASE + below(rand, IMP_STEP_TEST - IMP_STEP_ERASE + 1);
+        if (kind == IMP_STEP_TEST && content->n_tests == 0)
+            kind = IMP_STEP_RESET;
+        random_step(content, rand, &content->steps[i], kind);
+    }
+    content->n_finally = below(rand, 4);
+    content->finally = g_new0(ImpStep, content->n_finally);
+    for (gsize i = 0; i < content->n_finally; i++)
+        random_step(content, rand, &content->finally[i], last[below(rand, G_N_ELEMENTS(last))]);
+}
+
 ImpContent *fixture_random_content(GRand *rand)
 {
     ImpContent *content = g_new0(ImpContent, 1);
@@ -177,7 +309,16 @@ ImpContent *fixture_random_content(GRand *rand)
     content->device = make_device(1 + below(rand, 2), 16 + 4 * below(rand, 3000));
     content->device->erase_all_algorithm = g_rand_boolean(rand) ? -1 : 0;
     content->swd_hz = 1 + below(rand, 50000000);
-    content->attach = g_rand_boolean(rand) ? IMP_ATTACH_NORMAL : IMP_ATTACH_UNDER_RESET;
+    content->attach = IMP_ATTACH_NORMAL + below(rand, 3);
+    content->unlock = g_rand_boolean(rand) ? IMP_UNLOCK_NEVER : IMP_UNLOCK_ERASE;
+    if (g_rand_boolean(rand))
+        content->power = (ImpPowerSettings){.has = TRUE,
+                                            .millivolts = below(rand, 5000),
+                                            .min_mv = below(rand, 3000),
+                                            .max_mv = 3000 + below(rand, 1000),
+                                            .on_delay_ms = below(rand, 3),
+                                            .off_delay_ms = below(rand, 3),
+                                            .off_at_end = g_rand_boolean(rand)};
     content->rework = IMP_REWORK_REFUSE + below(rand, 3);
     content->n_pools = below(rand, 2);
     content->pools = g_new0(ImpPoolUse, content->n_pools);
@@ -186,28 +327,10 @@ ImpContent *fixture_random_content(GRand *rand)
                                          g_strdup("{\"first\":1,\"last\":999999,\"text\":\"{n:06}\"}")};
     guint n_values = below(rand, 5);
     content->values = g_new0(ImpValue, n_values);
-    for (; content->n_values < n_values; content->n_values++) {
-        ImpValue *value = &content->values[content->n_values];
-        *value =
-            (ImpValue){.name = g_strdup_printf("v%" G_GSIZE_FORMAT, content->n_values),
-                       .kind = content->n_pools > 0 && g_rand_boolean(rand) ? IMP_VALUE_POOL : IMP_VALUE_READ,
-                       .log = g_rand_boolean(rand)};
-        if (value->kind == IMP_VALUE_READ) {
-            value->read_address = g_rand_int(rand);
-            value->read_bytes = 1 + below(rand, IMP_CONTENT_VALUE_BYTES_MAX);
-        }
-    }
+    for (; content->n_values < n_values; content->n_values++)
+        content->values[content->n_values] = random_value(rand, content->n_values, content->n_pools);
     add_memory(content, rand);
-    content->n_steps = below(rand, 6);
-    content->steps = g_new0(ImpStep, content->n_steps);
-    for (gsize i = 0; i < content->n_steps; i++) {
-        ImpStep *step = &content->steps[i];
-        step->kind = IMP_STEP_ERASE + below(rand, 5);
-        if (step->kind == IMP_STEP_ERASE)
-            step->erase = IMP_ERASE_ALL + below(rand, 2);
-        if (step->kind == IMP_STEP_VERIFY)
-            step->verify = IMP_VERIFY_CHECKSUM + below(rand, 2);
-    }
+    add_steps(content, rand);
     return content;
 }
 
@@ -219,6 +342,25 @@ static void assert_same_device(const ImpDevice *a, const ImpDevice *b)
     for (gsize i = 0; i < a->n_algorithms; i++) {
         g_assert_true(g_bytes_equal(a->algorithms[i]->blob, b->algorithms[i]->blob));
         g_assert_cmpuint(a->algorithms[i]->start, ==, b->algorithms[i]->start);
+    }
+}
+
+static void assert_same_steps(const ImpStep *a, gsize n_a, const ImpStep *b, gsize n_b)
+{
+    g_assert_cmpuint(n_a, ==, n_b);
+    for (gsize i = 0; i < n_a; i++) {
+        g_assert_cmpint(a[i].kind, ==, b[i].kind);
+        g_assert_cmpint(a[i].erase, ==, b[i].erase);
+        g_assert_cmpint(a[i].verify, ==, b[i].verify);
+        g_assert_cmpuint(a[i].mask, ==, b[i].mask);
+        g_assert_cmpuint(a[i].low, ==, b[i].low);
+        g_assert_cmpuint(a[i].high, ==, b[i].high);
+        g_assert_cmpmem(a[i].ranges, a[i].n_ranges * sizeof *a->ranges, b[i].ranges,
+                        b[i].n_ranges * sizeof *b->ranges);
+        g_assert_cmpmem(a[i].values, a[i].n_values * sizeof *a->values, b[i].values,
+                        b[i].n_values * sizeof *b->values);
+        g_assert_cmpstr(a[i].text, ==, b[i].text);
+        g_assert_true(a[i].bytes == NULL || g_bytes_equal(a[i].bytes, b[i].bytes));
     }
 }
 
@@ -251,7 +393,22 @@ void fixture_assert_same_content(const ImpContent *a, const ImpContent *b)
         g_assert_cmpint(a->values[i].log, ==, b->values[i].log);
     }
     g_assert_cmpmem(a->places, a->n_places * sizeof *a->places, b->places, b->n_places * sizeof *b->places);
-    g_assert_cmpmem(a->steps, a->n_steps * sizeof *a->steps, b->steps, b->n_steps * sizeof *b->steps);
+    assert_same_steps(a->steps, a->n_steps, b->steps, b->n_steps);
+    assert_same_steps(a->finally, a->n_finally, b->finally, b->n_finally);
+    g_assert_cmpmem(&a->power, sizeof a->power, &b->power, sizeof b->power);
+    g_assert_cmpint(a->unlock, ==, b->unlock);
+    g_assert_cmpuint(a->n_tests, ==, b->n_tests);
+    for (gsize i = 0; i < a->n_tests; i++) {
+        g_assert_cmpuint(a->tests[i].mailbox_address, ==, b->tests[i].mailbox_address);
+        g_assert_true(g_bytes_equal(a->tests[i].segments[1].bytes, b->tests[i].segments[1].bytes));
+    }
+    /* And everything that is not named above. */
+    g_autoptr(GPtrArray) sections_a = NULL, sections_b = NULL;
+    json_auto_t *json_a = imp_content_encode(a, &sections_a), *json_b = imp_content_encode(b, &sections_b);
+    g_assert_true(json_equal(json_a, json_b));
+    g_assert_cmpuint(sections_a->len, ==, sections_b->len);
+    for (guint i = 0; i < sections_a->len; i++)
+        g_assert_true(g_bytes_equal(sections_a->pdata[i], sections_b->pdata[i]));
 }
 
 void fixture_assert_image_of(const ImpObject *object, const ImpImage *image)

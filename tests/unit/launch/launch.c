@@ -324,7 +324,7 @@ static void test_map(gconstpointer data)
                           .n_places = 1};
     g_autoptr(GError) error = NULL;
     GBytes *values[] = {row->value_bytes > 0 ? value : NULL};
-    g_autoptr(ImpUnitMap) map = imp_unit_map_new(&content, values, &error);
+    g_autoptr(ImpUnitMap) map = imp_unit_map_new(&content, values, NULL, &error);
     if (row->code != 0) {
         g_assert_null(map);
         g_assert_error(error, IMP_ERROR, row->code);

@@ -53,7 +53,7 @@ static void bench_open(Bench *b)
     b->control_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     g_assert_cmpint(connect(b->control_fd, (struct sockaddr *)&address, sizeof address), ==, 0);
     g_autofree char *spec = g_strconcat("tcp:", addrs.dap, NULL);
-    b->port = imp_port_thread_new(spec, imp_clock_system());
+    b->port = imp_port_thread_new(&(ImpPortThreadOptions){.probe_spec = spec, .clock = imp_clock_system()});
 }
 
 static void bench_close(Bench *b)

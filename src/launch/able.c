@@ -1,0 +1,76 @@
+#include "launch/able.h"
+
+static gboolean unable(const ImpContent *content, const char *what, GError **error)
+{
+    imp_error_set(error, IMP_E_UNSUPPORTED,
+                  "'%s' asks for %s: this version cannot do that and does not start", content->name, what);
+    return FALSE;
+}
+
+/* NULL: it is carried out. */
+static const char *missing_step(const ImpStep *step)
+{
+    switch (step->kind) {
+    case IMP_STEP_ERASE:
+    case IMP_STEP_PROGRAM:
+    case IMP_STEP_VERIFY:
+    case IMP_STEP_READ:
+    case IMP_STEP_RESET:
+        return NULL;
+    case IMP_STEP_BLANK_CHECK:
+        return "a blank check";
+    case IMP_STEP_WRITE:
+        return "a write over the bus";
+    case IMP_STEP_EXPECT:
+        return "an expected value";
+    case IMP_STEP_PROTECT:
+        return "read protection";
+    case IMP_STEP_RUN:
+        return "running the firmware";
+    case IMP_STEP_DELAY:
+        return "a delay";
+    case IMP_STEP_POWER:
+        return "switching the power";
+    case IMP_STEP_TEST:
+        return "a test program";
+    }
+    g_assert_not_reached();
+}
+
+static const char *missing_value(const ImpValue *value)
+{
+    switch (value->kind) {
+    case IMP_VALUE_POOL:
+    case IMP_VALUE_READ:
+        return NULL;
+    case IMP_VALUE_BARCODE:
+        return "a label's barcode";
+    case IMP_VALUE_GIVEN:
+        return "dynamic data";
+    case IMP_VALUE_FROM_TEST:
+        return "a value from a test";
+    }
+    g_assert_not_reached();
+}
+
+gboolean imp_launch_able(const ImpContent *content, GError **error)
+{
+    const char *what = NULL;
+    if (content->rework != IMP_REWORK_NEW_VALUES)
+        what = "a rule for a chip that passed before";
+    else if (content->n_pools > 1)
+        what = "numbers of several pools";
+    else if (content->attach == IMP_ATTACH_POWER_CYCLE)
+        what = "connecting by a power cycle";
+    else if (content->unlock != IMP_UNLOCK_NEVER)
+        what = "unlocking a locked chip";
+    else if (content->power.has)
+        what = "switching the power";
+    for (gsize i = 0; what == NULL && i < content->n_values; i++)
+        what = missing_value(&content->values[i]);
+    for (gsize i = 0; what == NULL && i < content->n_steps; i++)
+        what = missing_step(&content->steps[i]);
+    for (gsize i = 0; what == NULL && i < content->n_finally; i++)
+        what = missing_step(&content->finally[i]);
+    return what == NULL || unable(content, what, error);
+}

@@ -1,0 +1,52 @@
+/* Inside of launch/ only: a port with a thread of its own, and the functions that carry out its commands there. One file a
+ * kind of command: work_*.c; port_thread.c calls them by a table.
+ *
+ * Thread rule: the functions below run on the port's thread only. */
+#pragma once
+
+#include "base/queue.h"
+#include "launch/port.h"
+#include "target/flash.h"
+
+#include <pthread.h>
+
+typedef struct {
+    ImpPort port; /* first */
+    char *probe_spec, *power_spec, *serial_spec;
+    const ImpClock *clock;
+    pthread_t thread;
+    ImpQueue *commands; /* ImpCommand *, loop to thread */
+    ImpQueue *events; /* ImpPortEvent *, thread to loop */
+    gint waiting; /* atomic: events in the queue */
+    gint cancel; /* atomic: other than 0 ends the command at work; the engine looks at it too */
+    /* the thread's own */
+    ImpProbe *probe;
+    ImpTarget *target; /* NULL: not attached */
+    ImpFlash *flash; /* NULL: the core is not the flash algorithms' */
+    ImpLinkHealth before; /* of targets of this launch that were let go */
+    gboolean left; /* the firmware has been let run: to be attached again before flash is worked on */
+} ImpThreadPort;
+
+/* Carries out one command. event is filled with what it found; its error and link health are not its business. */
+typedef gboolean (*ImpWorkFn)(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event,
+                              GError **error);
+
+gboolean imp_work_attach(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error);
+gboolean imp_work_finish(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error);
+gboolean imp_work_flash(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error);
+gboolean imp_work_read(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error);
+gboolean imp_work_reset(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error);
+
+/* Lets go of flash, target and probe, whatever is there. */
+void imp_thread_let_go(ImpThreadPort *port);
+
+/* The core halted, with nothing of ours at work in it; attaches again if the firmware was let run. */
+gboolean imp_thread_hold(ImpThreadPort *port, const ImpContent *content,
+                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Tells the loop how far a command is; may be dropped. */
+void imp_thread_progress(ImpThreadPort *port, ImpCommandKind kind, ImpPhase phase, guint64 done,
+                         guint64 total);
+
+/* Waits; FALSE and IMP_E_CANCELLED as soon as the command is cancelled. */
+gboolean imp_thread_wait(ImpThreadPort *port, guint32 ms, GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -1,0 +1,30 @@
+/* Reads values from the target. */
+#include "launch/port_thread.h"
+
+#include <string.h>
+
+static gboolean is_named(const ImpStep *step, guint32 index)
+{
+    for (gsize i = 0; step != NULL && i < step->n_values; i++)
+        if (step->values[i] == index)
+            return TRUE;
+    return step == NULL || step->n_values == 0;
+}
+
+gboolean imp_work_read(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error)
+{
+    const ImpContent *content = command->content;
+    for (guint32 i = 0; i < content->n_values && event->n_reads < IMP_WIRE_READS_MAX; i++) {
+        const ImpValue *value = &content->values[i];
+        if (value->kind != IMP_VALUE_READ || !is_named(command->step, i))
+            continue;
+        ImpReading *reading = &event->reads[event->n_reads++];
+        g_strlcpy(reading->name, value->name, sizeof reading->name);
+        reading->n_bytes = (guint8)MIN(value->read_bytes, (guint32)sizeof reading->bytes);
+        if (!imp_target_read(port->target, value->read_address, reading->bytes, reading->n_bytes, error)) {
+            g_prefix_error(error, "reading the value '%s': ", value->name);
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
