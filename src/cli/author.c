@@ -1,4 +1,4 @@
-/* imprint key, build, seal, inspect, verify, explain: what authors do, with files only. */
+/* imprint build, seal, inspect, verify, explain: what authors do, with files only. */
 #include "cli/commands.h"
 #include "cli/file.h"
 #include "cli/print.h"
@@ -8,7 +8,6 @@
 #include "image/numbers.h"
 #include "image/seal.h"
 
-#include <glib/gstdio.h>
 #include <string.h>
 
 static const char *option(const ImpCli *cli, ImpOption which)
@@ -19,134 +18,6 @@ static const char *option(const ImpCli *cli, ImpOption which)
 static void set_text(ImpCli *cli, const char *name, const char *text)
 {
     json_object_set_new(cli->result, name, json_string(text));
-}
-
-gboolean imp_command_key_new(ImpCli *cli, GError **error)
-{
-    const char *purpose = cli->arguments[0], *name = cli->arguments[1];
-    gboolean image = strcmp(purpose, "image") == 0;
-    if (!image && strcmp(purpose, "author") != 0) {
-        imp_error_set(error, IMP_E_ARGUMENT, "a key is made for an author or for an image, not for '%s'",
-                      purpose);
-        return FALSE;
-    }
-    const char *dir = imp_cli_has(cli, IMP_OPTION_DIR) ? option(cli, IMP_OPTION_DIR) : ".";
-    g_autofree char *secret_name = g_strdup_printf("%s.key", name);
-    g_autofree char *public_name = g_strdup_printf("%s.pub", name);
-    g_autofree char *secret = g_build_filename(dir, secret_name, NULL);
-    g_autofree char *public = g_build_filename(dir, public_name, NULL);
-    g_autoptr(ImpKey) key = imp_key_generate(error);
-    if (key == NULL || !imp_key_save_private(key, secret, error))
-        return FALSE;
-    if (!imp_key_save_public(key, public, error)) {
-        (void)g_unlink(secret); /* half a pair helps nobody; the file was made just now */
-        return FALSE;
-    }
-    char id[IMP_KEY_ID_TEXT_SIZE];
-    imp_key_id_text(imp_key_id(key), id);
-    set_text(cli, "id", id);
-    set_text(cli, "private", secret);
-    set_text(cli, "public", public);
-    if (!cli->json)
-        fprintf(cli->env->out, "%s key %s\n  %s  keep it secret: %s\n  %s  give it to %s\n",
-                image ? "image" : "author", id, secret,
-                image ? "whoever has it reads the firmware" : "whoever has it makes images in your name",
-                public, image ? "whoever seals images" : "the stations that shall run your images");
-    return TRUE;
-}
-
-gboolean imp_command_key_show(ImpCli *cli, GError **error)
-{
-    g_autoptr(ImpKey) key = imp_key_load(cli->arguments[0], error);
-    if (key == NULL)
-        return FALSE;
-    char id[IMP_KEY_ID_TEXT_SIZE];
-    imp_key_id_text(imp_key_id(key), id);
-    g_autofree char *pem = imp_key_public_pem(key);
-    set_text(cli, "id", id);
-    json_object_set_new(cli->result, "private", json_boolean(imp_key_has_private(key)));
-    set_text(cli, "public_key", pem);
-    if (!cli->json)
-        fprintf(cli->env->out, "%s  %s\n%s", id,
-                imp_key_has_private(key) ? "private and public half" : "public half", pem);
-    return TRUE;
-}
-
-/* The station's sealing key: from --to, or from the station itself. */
-static ImpKey *sealing_key(ImpCli *cli, ImpHttpClient *client, GError **error)
-{
-    if (client == NULL)
-        return imp_key_load(option(cli, IMP_OPTION_TO), error);
-    json_t *keys = imp_http_call_json(client, "GET", "/v1/keys", NULL, error);
-    if (keys == NULL)
-        return NULL;
-    const char *pem = json_string_value(json_object_get(json_object_get(keys, "sealing"), "public_key"));
-    ImpKey *key = imp_key_from_public_pem(pem != NULL ? pem : "", error);
-    json_decref(keys);
-    return key;
-}
-
-/* A person compares the fingerprints, or --fingerprint does. */
-static gboolean confirm_station(ImpCli *cli, const char *found, GError **error)
-{
-    const char *expected = option(cli, IMP_OPTION_FINGERPRINT);
-    if (expected != NULL && g_ascii_strcasecmp(expected, found) != 0) {
-        imp_error_set(error, IMP_E_ARGUMENT,
-                      "the station's sealing key is another one\n  expected %s\n  found    %s", expected,
-                      found);
-        return FALSE;
-    }
-    if (expected != NULL)
-        return TRUE;
-    g_autofree char *question = g_strdup_printf(
-        "Sealing key of the station: %s\nDoes the station itself show the same (imprint station keys)?",
-        found);
-    if (imp_cli_confirm(cli, question))
-        return TRUE;
-    imp_error_set(error, IMP_E_CANCELLED, "not granted: the fingerprint was not confirmed");
-    return FALSE;
-}
-
-gboolean imp_command_key_grant(ImpCli *cli, GError **error)
-{
-    gboolean direct = imp_cli_has(cli, IMP_OPTION_SOCKET);
-    if (direct == imp_cli_has(cli, IMP_OPTION_TO) || direct == imp_cli_has(cli, IMP_OPTION_OUTPUT)) {
-        imp_error_set(error, IMP_E_ARGUMENT, "say either --to FILE -o GRANT, or --socket PATH");
-        return FALSE;
-    }
-    g_autoptr(ImpKey) image_key = imp_key_load(cli->arguments[0], error);
-    if (image_key == NULL)
-        return FALSE;
-    g_autoptr(ImpHttpClient) client = direct ? imp_remote_station(cli, error) : NULL;
-    if (direct && client == NULL)
-        return FALSE;
-    g_autoptr(ImpKey) station = sealing_key(cli, client, error);
-    if (station == NULL)
-        return FALSE;
-    char fingerprint[IMP_KEY_ID_TEXT_SIZE], id[IMP_KEY_ID_TEXT_SIZE];
-    imp_key_id_text(imp_key_id(station), fingerprint);
-    if (!confirm_station(cli, fingerprint, error))
-        return FALSE;
-    g_autoptr(GBytes) grant = imp_key_grant_seal(image_key, station, error);
-    if (grant == NULL)
-        return FALSE;
-    gsize n_bytes;
-    const void *bytes = g_bytes_get_data(grant, &n_bytes);
-    if (direct) {
-        json_t *answer = imp_remote_send(client, "POST", "/v1/keys", grant, error);
-        if (answer == NULL)
-            return FALSE;
-        json_decref(answer);
-    } else if (!imp_file_write(option(cli, IMP_OPTION_OUTPUT), bytes, n_bytes, 0644, error)) {
-        return FALSE;
-    }
-    set_text(cli, "image_key", imp_key_id_text(imp_key_id(image_key), id));
-    set_text(cli, "station_key", fingerprint);
-    if (!cli->json)
-        fprintf(cli->env->out, "image key %s granted to the station with sealing key %s%s%s\n", id,
-                fingerprint, direct ? "" : "\n  load it there: imprint station keys add ",
-                direct ? "" : option(cli, IMP_OPTION_OUTPUT));
-    return TRUE;
 }
 
 gboolean imp_command_build(ImpCli *cli, GError **error)

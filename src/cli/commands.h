@@ -22,10 +22,15 @@ gboolean imp_command_device_show(ImpCli *cli, GError **error);
 /* doctor.c */
 gboolean imp_command_doctor(ImpCli *cli, GError **error);
 
-/* author.c */
+/* key.c */
 gboolean imp_command_key_new(ImpCli *cli, GError **error);
 gboolean imp_command_key_show(ImpCli *cli, GError **error);
+gboolean imp_command_key_list(ImpCli *cli, GError **error);
 gboolean imp_command_key_grant(ImpCli *cli, GError **error);
+gboolean imp_command_key_revoke(ImpCli *cli, GError **error);
+gboolean imp_command_key_rotate(ImpCli *cli, GError **error);
+
+/* author.c */
 gboolean imp_command_build(ImpCli *cli, GError **error);
 gboolean imp_command_seal(ImpCli *cli, GError **error);
 gboolean imp_command_inspect(ImpCli *cli, GError **error);

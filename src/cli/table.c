@@ -22,6 +22,7 @@ const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
     [IMP_OPTION_ENCRYPT_TO] = {"encrypt-to", 0, "FILE", "the public half of the image key"},
     [IMP_OPTION_FACTORY] = {"factory", 0, "NAME", "the factory at the cloud"},
     [IMP_OPTION_FINGERPRINT] = {"fingerprint", 0, "HEX", "what the other side's key must have"},
+    [IMP_OPTION_FINISH] = {"finish", 0, NULL, "end the change-over: delete the old key"},
     [IMP_OPTION_GROUP] = {"group", 0, "NAME", "the group of stations"},
     [IMP_OPTION_IMAGE] = {"image", 0, "ID", "only of this image"},
     [IMP_OPTION_IMAGE_KEY] = {"image-key", 0, "FILE", "the private image key"},
@@ -43,6 +44,7 @@ const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
     [IMP_OPTION_RESULT] = {"result", 0, "FILE",
                            "write what --json prints into a file, beside the ordinary output"},
     [IMP_OPTION_SOCKET] = {"socket", 0, "PATH", "the station's control socket"},
+    [IMP_OPTION_SUITE] = {"suite", 0, "1|2", "1: EC P-256 (default), 2: RSA 3072"},
     [IMP_OPTION_TO] = {"to", 0, "FILE", "the station's sealing key (its public half)"},
     [IMP_OPTION_TOKEN_FILE] = {"token-file", 0, "FILE", "read the token from a file"},
     [IMP_OPTION_UNITS] = {"units", 0, "NUMBER", "how many units may be made"},
@@ -93,9 +95,14 @@ const ImpCommandEntry imp_cli_commands[] = {
      "The chips' algorithms, the folder and the ledger of imprint run, the probes on USB (or that of "
      "--probe),\n"
      "the clock. Touches no chip. The exit status is that of the first line that is not ok."},
-    {"key new", "author|image NAME", 2, 2, O(DIR), imp_command_key_new,
-     "make a key pair: NAME.key (keep it secret) and NAME.pub", NULL},
-    {"key show", "FILE", 1, 1, 0, imp_command_key_show, "show which key a file holds", NULL},
+    {"key new", "author|image|root NAME", 2, 2, O(DIR) | O(SUITE), imp_command_key_new,
+     "make a key pair: NAME.key (keep it secret) and NAME.pub",
+     "The files say what the pair is for, and it is taken for nothing else. Author and image key of an image "
+     "must be\n"
+     "of one suite."},
+    {"key show", "KEY", 1, 1, 0, imp_command_key_show, "show which key a file or token holds, and for what",
+     "Wherever a key file is named, the URI of a key in a PKCS#11 token will do as well: docs/keys.md."},
+    {"key list", "", 0, 0, O(DIR), imp_command_key_list, "list the key files of a folder", NULL},
     {"key grant", "IMAGE-KEY", 1, 1, O(TO) | O(FINGERPRINT) | O(OUTPUT) | O(SOCKET) | O(YES),
      imp_command_key_grant, "give a station the private image key, sealed to its sealing key",
      "With --to and -o: seals to the station's public key in a file and writes the grant, which `imprint "
@@ -103,6 +110,15 @@ const ImpCommandEntry imp_cli_commands[] = {
      "keys add` loads. With --socket: asks the station itself for its key, and loads the grant at once. "
      "Compare\n"
      "the fingerprint with the one that the station shows; --fingerprint does it for you."},
+    {"key revoke", "KEY", 1, 1, STATION, imp_command_key_revoke,
+     "delete an image key at a station: its images are blocked at once",
+     "KEY is the key's fingerprint or a file with either half."},
+    {"key rotate", "OLD NEW", 2, 2, STATION | O(FINGERPRINT) | O(FINISH) | O(YES), imp_command_key_rotate,
+     "change a station over from one image key to another",
+     "Grants the new key; both are valid until all images are sealed for the new one and the old ones are "
+     "deleted.\n"
+     "Then, with --finish, deletes the old key; while an image needs it that is refused. OLD may be a "
+     "fingerprint."},
     {"new", "FILE", 1, 1, O(DEVICE), imp_command_new, "write a recipe to begin with, with comments",
      "The recipe programs firmware.hex from its own folder. No file is overwritten."},
     {"check", "RECIPE", 1, 1, O(DEFINE), imp_command_check,

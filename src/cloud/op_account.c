@@ -278,7 +278,7 @@ static gboolean run_authors_add(ImpCloud *cloud, Job *job, GError **error)
                     IMP_CLOUD_AUTHORS_MAX, error))
         return FALSE;
     g_autoptr(ImpKey) key = imp_key_from_public_pem(pem, error);
-    if (key == NULL)
+    if (key == NULL || !imp_key_check_role(key, IMP_KEY_AUTHOR, "author", error))
         return FALSE;
     g_autoptr(GBytes) der = imp_key_public_der(key);
     gsize n_der;

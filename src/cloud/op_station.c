@@ -16,7 +16,7 @@
 static GBytes *parse_sealing_key(const char *pem, GError **error)
 {
     g_autoptr(ImpKey) key = imp_key_from_public_pem(pem, error);
-    if (key != NULL)
+    if (key != NULL && imp_key_check_role(key, IMP_KEY_STATION, "enrolment", error))
         return imp_key_public_der(key);
     g_prefix_error(error, "sealing_key: ");
     return NULL;

@@ -119,9 +119,9 @@ static gboolean decode_fixed(const guint8 *fixed, ImpClear *clear, GError **erro
         return FALSE;
     }
     clear->suite = (guint16)get_le(fixed + 10, 2);
-    if (clear->suite != IMP_IMAGE_SUITE_P256) {
-        imp_error_set(error, IMP_E_IMAGE_SUITE, "image suite %u is unknown here, known is %u", clear->suite,
-                      IMP_IMAGE_SUITE_P256);
+    if (clear->suite != IMP_IMAGE_SUITE_P256 && clear->suite != IMP_IMAGE_SUITE_RSA) {
+        imp_error_set(error, IMP_E_IMAGE_SUITE, "image suite %u is unknown here, known are %u and %u",
+                      clear->suite, IMP_IMAGE_SUITE_P256, IMP_IMAGE_SUITE_RSA);
         return FALSE;
     }
     if (get_le(fixed + 20, 4) != 0) {

@@ -27,7 +27,6 @@
     "\x89"                                                                                                   \
     "IMP\r\n\x1a\n"
 #define IMP_IMAGE_VERSION       1
-#define IMP_IMAGE_SUITE_P256    1 /* ECDSA P-256 SHA-256; ECDH P-256, SHA-256 KDF, AES-256 wrap; AES-256-GCM */
 #define IMP_IMAGE_FIXED_BYTES   32
 #define IMP_IMAGE_TRAILER_BYTES 32
 #define IMP_IMAGE_CLEAR_MAX     4096

@@ -88,3 +88,64 @@ gboolean imp_der_match(const ImpDerItem *template, gsize n_items, const guint8 *
     memcpy(out_fields, fields, sizeof fields);
     return TRUE;
 }
+
+/* --- the other way: from the end to the beginning, so that each length is known when it is written ------------------- */
+
+typedef struct {
+    guint8 *start, *at;
+} Room;
+
+static void put_before(Room *room, const void *bytes, gsize n_bytes)
+{
+    g_assert((gsize)(room->at - room->start) >= n_bytes);
+    room->at -= n_bytes;
+    memcpy(room->at, bytes, n_bytes);
+}
+
+/* Tag and length in the fewest bytes. */
+static void put_head_before(Room *room, guint8 tag, gsize n_bytes)
+{
+    guint8 head[6] = {tag};
+    gsize n_head = 2;
+    head[1] = (guint8)n_bytes;
+    if (n_bytes >= 0x80) {
+        guint n_length = n_bytes > 0xffffff ? 4 : n_bytes > 0xffff ? 3 : n_bytes > 0xff ? 2 : 1;
+        head[1] = (guint8)(0x80 | n_length);
+        for (guint i = 0; i < n_length; i++)
+            head[n_head++] = (guint8)(n_bytes >> (8 * (n_length - 1 - i)));
+    }
+    put_before(room, head, n_head);
+}
+
+gsize imp_der_build(const ImpDerItem *template, gsize n_items, const ImpDerField *fields, guint8 *room,
+                    gsize n_room)
+{
+    Room to = {room, room + n_room};
+    const guint8 *end[IMP_DER_DEPTH_MAX];
+    guint depth = 0;
+    for (gsize i = n_items; i-- > 0;) {
+        const ImpDerItem *item = &template[i];
+        switch (item->kind) {
+        case IMP_DER_CLOSE:
+            g_assert(depth < IMP_DER_DEPTH_MAX);
+            end[depth++] = to.at;
+            break;
+        case IMP_DER_OPEN:
+            depth--;
+            put_head_before(&to, item->tag, (gsize)(end[depth] - to.at));
+            break;
+        case IMP_DER_EXACT:
+            put_before(&to, item->exact, item->n_exact);
+            break;
+        case IMP_DER_FIELD: {
+            ImpDerField field = fields[item->field];
+            g_assert(field.n_bytes >= item->min_bytes && field.n_bytes <= item->max_bytes);
+            put_before(&to, field.bytes, field.n_bytes);
+            put_head_before(&to, item->tag, field.n_bytes);
+            break;
+        }
+        }
+    }
+    g_assert(depth == 0);
+    return (gsize)(room + n_room - to.at);
+}

@@ -31,6 +31,34 @@ typedef struct {
     gsize n_bytes;
 } ImpDerField;
 
+/* How templates are written down. */
+#define IMP_DER_OPENS(t)                                                                                     \
+    {                                                                                                        \
+        .kind = IMP_DER_OPEN, .tag = (t)                                                                     \
+    }
+#define IMP_DER_CLOSES                                                                                       \
+    {                                                                                                        \
+        .kind = IMP_DER_CLOSE                                                                                \
+    }
+#define IMP_DER_BYTES(bytes)                                                                                 \
+    {                                                                                                        \
+        .kind = IMP_DER_EXACT, .exact = (bytes), .n_exact = sizeof(bytes) - 1                                \
+    }
+#define IMP_DER_BYTES_OR(bytes, error_code, text)                                                            \
+    {                                                                                                        \
+        .kind = IMP_DER_EXACT, .exact = (bytes), .n_exact = sizeof(bytes) - 1, .code = (error_code),         \
+        .what = (text)                                                                                       \
+    }
+#define IMP_DER_VALUE(t, min, max, index)                                                                    \
+    {                                                                                                        \
+        .kind = IMP_DER_FIELD, .tag = (t), .min_bytes = (min), .max_bytes = (max), .field = (index)          \
+    }
+
 /* Errors: the code of the item that does not match; E3013 if bytes follow the outermost element. */
 gboolean imp_der_match(const ImpDerItem *template, gsize n_items, const guint8 *der, gsize n_der,
                        ImpDerField out_fields[IMP_DER_FIELDS_MAX], GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Writes what imp_der_match would take, with these fields, to the end of room; returns how many bytes that are. room must
+ * hold all of it (asserted), fields keep their bounds (asserted). */
+gsize imp_der_build(const ImpDerItem *template, gsize n_items, const ImpDerField *fields, guint8 *room,
+                    gsize n_room);

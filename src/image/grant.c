@@ -17,8 +17,16 @@
 
 GBytes *imp_key_grant_seal(const ImpKey *image_key, const ImpKey *station_key, GError **error)
 {
-    if (!imp_key_has_private(image_key)) {
-        imp_error_set(error, IMP_E_KEY_PRIVATE_MISSING, "a grant needs the private half of the image key");
+    if (!imp_key_check_role(image_key, IMP_KEY_IMAGE, "grant", error) ||
+        !imp_key_check_role(station_key, IMP_KEY_STATION, "grant to a station", error))
+        return NULL;
+    if (!imp_key_can_leave(image_key)) {
+        imp_error_set(
+            error, IMP_E_KEY_PRIVATE_MISSING,
+            imp_key_has_private(image_key)
+                ? "the image key is in a token, which does not give it away: a station can use it there "
+                  "(its configuration, image-keys), but it cannot be granted"
+                : "a grant needs the private half of the image key");
         return NULL;
     }
     PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(imp_key_pkey(image_key));
@@ -57,7 +65,7 @@ static ImpKey *key_of_content(const ImpSecret *content, GError **error)
         imp_openssl_error_set(error, IMP_E_GRANT_OPEN, "key grant: what was sealed is no key");
         return NULL;
     }
-    return imp_key_take_pkey(pkey, TRUE, error);
+    return imp_key_take_pkey(pkey, (ImpKeyTraits){.has_private = TRUE, .role = IMP_KEY_IMAGE}, error);
 }
 
 ImpKey *imp_key_grant_open(GBytes *grant, const ImpKey *station_key, GError **error)
@@ -69,7 +77,7 @@ ImpKey *imp_key_grant_open(GBytes *grant, const ImpKey *station_key, GError **er
         imp_error_set(error, IMP_E_GRANT_OPEN, "key grant: %" G_GSIZE_FORMAT " bytes are too many", n_der);
         return NULL;
     }
-    if (!imp_cms_parse_sealed(der, n_der, &recipient, error)) {
+    if (!imp_cms_parse_sealed(der, n_der, imp_key_suite(station_key), &recipient, error)) {
         g_prefix_error(error, "key grant: ");
         return NULL;
     }

@@ -24,7 +24,7 @@ static gboolean unwrap(const ImpClear *clear, const guint8 *envelope, const ImpK
         return TRUE;
     }
     ImpKeyId recipient;
-    if (!imp_cms_parse_sealed(envelope, clear->envelope_bytes, &recipient, error))
+    if (!imp_cms_parse_sealed(envelope, clear->envelope_bytes, clear->suite, &recipient, error))
         return FALSE;
     if (!imp_key_id_equal(&recipient, &clear->image_key)) {
         imp_error_set(error, IMP_E_ENVELOPE_SHAPE,
@@ -87,7 +87,7 @@ gboolean imp_opened_init(ImpOpened *opened, GBytes *file, const ImpKeyRing *imag
     ImpCmsSigned signed_data;
     gboolean good = FALSE;
     if (unwrap(result.clear, envelope, image_keys, &plain, &der, &n_der, &inner)) {
-        good = imp_cms_parse_signed(der, n_der, &signed_data, error) &&
+        good = imp_cms_parse_signed(der, n_der, result.clear->suite, &signed_data, error) &&
                check_signature(result.clear, &signed_data, authors, need_author, &result.signature_checked,
                                error) &&
                imp_manifest_decode(signed_data.content, signed_data.n_content, result.clear->encrypted,

@@ -7,6 +7,10 @@
 
 #include <glib.h>
 
+/* Cipher suites: the kind of all key pairs of an image. The number stands in the image's fixed header. */
+#define IMP_IMAGE_SUITE_P256 1 /* ECDSA P-256 SHA-256; ECDH P-256, SHA-256 KDF, AES-256 wrap; AES-256-GCM */
+#define IMP_IMAGE_SUITE_RSA  2 /* RSA 3072: PSS with SHA-256, OAEP with SHA-256; AES-256-GCM */
+
 #define IMP_KEY_ID_BYTES     32
 #define IMP_KEY_ID_TEXT_SIZE 65 /* with the closing NUL */
 

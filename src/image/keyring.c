@@ -4,6 +4,7 @@
 #include "image/keys.h"
 
 #define TRUST_VERSION 1
+#define PUBLIC_MAX    1024 /* bytes of a public key in DER; RSA 3072 has 422 */
 
 typedef struct {
     char *name;
@@ -129,16 +130,16 @@ static gboolean decode_author(const json_t *json, ImpKeyRing *ring, GError **err
     imp_json_begin(&r, json, "trust list: author", IMP_E_TRUST_LIST, IMP_E_TRUST_LIST);
     imp_json_hex(&r, "key", id.bytes, sizeof id.bytes);
     const char *name = imp_json_string(&r, "name", 0, IMP_KEYRING_NAME_MAX);
-    const char *hex = imp_json_string(&r, "public", 2, 1024);
+    const char *hex = imp_json_string(&r, "public", 2, 2 * PUBLIC_MAX);
     if (!imp_json_end(&r, error))
         return FALSE;
-    guint8 bytes[512];
+    guint8 bytes[PUBLIC_MAX];
     gssize n_bytes = imp_hex_decode(hex, bytes, sizeof bytes);
     g_autoptr(GBytes) der = n_bytes > 0 ? g_bytes_new(bytes, (gsize)n_bytes) : NULL;
     g_autoptr(ImpKey) key = der != NULL ? imp_key_from_public_der(der, NULL) : NULL;
     if (key == NULL || !imp_key_id_equal(imp_key_id(key), &id)) {
         imp_error_set(error, IMP_E_TRUST_LIST, "trust list: author '%s': %s", name,
-                      key == NULL ? "'public' is no P-256 key" : "'key' is not the ID of 'public'");
+                      key == NULL ? "'public' is no key of a suite" : "'key' is not the ID of 'public'");
         return FALSE;
     }
     return imp_keyring_add(ring, name, key, error);

@@ -14,18 +14,44 @@
 #include <openssl/x509.h>
 
 #include "base/json.h"
+#include "image/key_store.h"
 #include "image/keys_openssl.h"
 #include "image/secret.h"
 
+#define ROLE_LINE        "Imprint-Key: " /* before the PEM block, where RFC 7468 (section 2) allows text */
 #define NEW_PUBLIC_MODE  0644
 #define NEW_PRIVATE_MODE 0600
 
 struct ImpKey {
     gatomicrefcount refs;
     EVP_PKEY *pkey;
-    gboolean has_private;
+    guint16 suite;
+    ImpKeyTraits traits;
     ImpKeyId id;
 };
+
+static const char *const role_names[] = {
+    [IMP_KEY_AUTHOR] = "author",
+    [IMP_KEY_IMAGE] = "image",
+    [IMP_KEY_STATION] = "station",
+    [IMP_KEY_ROOT] = "root",
+};
+
+const char *imp_key_role_name(ImpKeyRole role)
+{
+    g_assert(role < G_N_ELEMENTS(role_names));
+    return role_names[role];
+}
+
+gboolean imp_key_role_parse(const char *name, ImpKeyRole *out_role)
+{
+    for (guint i = 0; i < G_N_ELEMENTS(role_names); i++)
+        if (g_strcmp0(role_names[i], name) == 0) {
+            *out_role = (ImpKeyRole)i;
+            return TRUE;
+        }
+    return FALSE;
+}
 
 void imp_openssl_error_set(GError **error, ImpErrorCode code, const char *what)
 {
@@ -39,12 +65,17 @@ void imp_openssl_error_set(GError **error, ImpErrorCode code, const char *what)
 
 /* --- one key -------------------------------------------------------------------------------------------------------- */
 
-static gboolean is_p256(EVP_PKEY *pkey)
+/* The suite that the key belongs to; 0 = none. */
+static guint16 suite_of(EVP_PKEY *pkey)
 {
     char group[32];
     gsize n_group;
-    return EVP_PKEY_is_a(pkey, "EC") && EVP_PKEY_get_group_name(pkey, group, sizeof group, &n_group) == 1 &&
-           strcmp(group, "prime256v1") == 0;
+    if (EVP_PKEY_is_a(pkey, "EC") && EVP_PKEY_get_group_name(pkey, group, sizeof group, &n_group) == 1 &&
+        strcmp(group, "prime256v1") == 0)
+        return IMP_IMAGE_SUITE_P256;
+    if (EVP_PKEY_is_a(pkey, "RSA") && EVP_PKEY_get_bits(pkey) == IMP_KEY_RSA_BITS)
+        return IMP_IMAGE_SUITE_RSA;
+    return 0;
 }
 
 static GBytes *public_der(EVP_PKEY *pkey)
@@ -57,20 +88,26 @@ static GBytes *public_der(EVP_PKEY *pkey)
     return bytes;
 }
 
-ImpKey *imp_key_take_pkey(EVP_PKEY *pkey, gboolean has_private, GError **error)
+ImpKey *imp_key_take_pkey(EVP_PKEY *pkey, ImpKeyTraits traits, GError **error)
 {
-    if (!is_p256(pkey)) {
-        imp_error_set(error, IMP_E_KEY_KIND, "the key is of type %s; it must be an EC key on P-256",
-                      EVP_PKEY_get0_type_name(pkey) != NULL ? EVP_PKEY_get0_type_name(pkey) : "unknown");
+    guint16 suite = suite_of(pkey);
+    if (suite == 0) {
+        imp_error_set(
+            error, IMP_E_KEY_KIND,
+            "the key is of type %s with %d bits; it must be an EC key on P-256 or an RSA key of %d bits",
+            EVP_PKEY_get0_type_name(pkey) != NULL ? EVP_PKEY_get0_type_name(pkey) : "unknown",
+            EVP_PKEY_get_bits(pkey), IMP_KEY_RSA_BITS);
         EVP_PKEY_free(pkey);
         return NULL;
     }
     /* One encoding for one key, whatever form the file had: the ID is a digest over it. */
-    EVP_PKEY_set_utf8_string_param(pkey, "point-format", "uncompressed");
+    if (suite == IMP_IMAGE_SUITE_P256)
+        EVP_PKEY_set_utf8_string_param(pkey, "point-format", "uncompressed");
     ImpKey *key = g_new0(ImpKey, 1);
     g_atomic_ref_count_init(&key->refs);
     key->pkey = pkey;
-    key->has_private = has_private;
+    key->suite = suite;
+    key->traits = traits;
     g_autoptr(GBytes) der = public_der(pkey);
     g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
     g_checksum_update(sum, g_bytes_get_data(der, NULL), (gssize)g_bytes_get_size(der));
@@ -84,14 +121,16 @@ EVP_PKEY *imp_key_pkey(const ImpKey *key)
     return key->pkey;
 }
 
-ImpKey *imp_key_generate(GError **error)
+ImpKey *imp_key_generate(guint16 suite, ImpKeyRole role, GError **error)
 {
-    EVP_PKEY *pkey = EVP_EC_gen("P-256");
+    g_assert(suite == IMP_IMAGE_SUITE_P256 || suite == IMP_IMAGE_SUITE_RSA);
+    EVP_PKEY *pkey =
+        suite == IMP_IMAGE_SUITE_P256 ? EVP_EC_gen("P-256") : EVP_RSA_gen((size_t)IMP_KEY_RSA_BITS);
     if (pkey == NULL) {
         imp_openssl_error_set(error, IMP_E_CRYPTO, "a key could not be made");
         return NULL;
     }
-    return imp_key_take_pkey(pkey, TRUE, error);
+    return imp_key_take_pkey(pkey, (ImpKeyTraits){.has_private = TRUE, .role = role}, error);
 }
 
 const ImpKeyId *imp_key_id(const ImpKey *key)
@@ -101,7 +140,32 @@ const ImpKeyId *imp_key_id(const ImpKey *key)
 
 gboolean imp_key_has_private(const ImpKey *key)
 {
-    return key->has_private;
+    return key->traits.has_private;
+}
+
+gboolean imp_key_can_leave(const ImpKey *key)
+{
+    return key->traits.has_private && !key->traits.in_token;
+}
+
+guint16 imp_key_suite(const ImpKey *key)
+{
+    return key->suite;
+}
+
+ImpKeyRole imp_key_role(const ImpKey *key)
+{
+    return key->traits.role;
+}
+
+gboolean imp_key_check_role(const ImpKey *key, ImpKeyRole role, const char *what, GError **error)
+{
+    if (key->traits.role == role || key->traits.role == IMP_KEY_ANY)
+        return TRUE;
+    char id[IMP_KEY_ID_TEXT_SIZE];
+    imp_error_set(error, IMP_E_KEY_ROLE, "%s: the key %.16s... says that it is for '%s', not for '%s'", what,
+                  imp_key_id_text(&key->id, id), role_names[key->traits.role], role_names[role]);
+    return FALSE;
 }
 
 ImpKey *imp_key_ref(const ImpKey *key)
@@ -136,14 +200,20 @@ ImpKey *imp_key_from_public_der(GBytes *der, GError **error)
         imp_openssl_error_set(error, IMP_E_KEY_FILE, "this is no public key in DER");
         return NULL;
     }
-    return imp_key_take_pkey(pkey, FALSE, error);
+    return imp_key_take_pkey(pkey, (ImpKeyTraits){.role = IMP_KEY_ANY}, error);
+}
+
+/* A role's line, or nothing. */
+static gboolean put_role(BIO *bio, ImpKeyRole role)
+{
+    return role == IMP_KEY_ANY || BIO_printf(bio, ROLE_LINE "%s\n", role_names[role]) > 0;
 }
 
 char *imp_key_public_pem(const ImpKey *key)
 {
     BIO *bio = BIO_new(BIO_s_mem());
-    int written = PEM_write_bio_PUBKEY(bio, key->pkey);
-    g_assert(written == 1);
+    gboolean written = put_role(bio, key->traits.role) && PEM_write_bio_PUBKEY(bio, key->pkey) == 1;
+    g_assert(written);
     char *text;
     long n_text = BIO_get_mem_data(bio, &text);
     char *pem = g_strndup(text, (gsize)n_text);
@@ -158,8 +228,27 @@ static int no_passphrase(char *buf, int size, int rwflag, void *user)
     return -1;
 }
 
+/* What the lines before the PEM block say that the key is for. */
+static gboolean read_role(const char *pem, gsize n_pem, ImpKeyRole *out_role, GError **error)
+{
+    const char *block = g_strstr_len(pem, (gssize)n_pem, "-----BEGIN");
+    const char *at = g_strstr_len(pem, block != NULL ? block - pem : 0, ROLE_LINE);
+    *out_role = IMP_KEY_ANY;
+    if (at == NULL || (at != pem && at[-1] != '\n'))
+        return TRUE;
+    at += strlen(ROLE_LINE);
+    g_autofree char *word = g_strndup(at, MIN(strcspn(at, "\r\n"), (gsize)(block - at)));
+    if (imp_key_role_parse(word, out_role))
+        return TRUE;
+    imp_error_set(error, IMP_E_KEY_FILE, "the key says that it is for '%.20s', which is unknown here", word);
+    return FALSE;
+}
+
 static ImpKey *parse_pem(const char *pem, gsize n_pem, gboolean private, GError **error)
 {
+    ImpKeyRole role;
+    if (!read_role(pem, n_pem, &role, error))
+        return NULL;
     BIO *bio = BIO_new_mem_buf(pem, (int)n_pem);
     EVP_PKEY *pkey = private ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL)
                              : PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL);
@@ -170,7 +259,7 @@ static ImpKey *parse_pem(const char *pem, gsize n_pem, gboolean private, GError 
         imp_error_set(error, IMP_E_KEY_FILE, "there is no PEM key that can be read");
         return NULL;
     }
-    return imp_key_take_pkey(pkey, private, error);
+    return imp_key_take_pkey(pkey, (ImpKeyTraits){.has_private = private, .role = role}, error);
 }
 
 ImpKey *imp_key_from_public_pem(const char *pem, GError **error)
@@ -225,6 +314,8 @@ static ImpSecret *read_file(const char *path, guint *out_mode, GError **error)
 ImpKey *imp_key_load(const char *path, GError **error)
 {
     guint mode;
+    if (imp_key_store_is_uri(path))
+        return imp_key_store_load(path, error);
     g_autoptr(ImpSecret) pem = read_file(path, &mode, error);
     if (pem == NULL)
         return NULL;
@@ -282,12 +373,15 @@ static gboolean save_new(const char *path, mode_t mode, const char *bytes, gsize
 
 gboolean imp_key_save_private(const ImpKey *key, const char *path, GError **error)
 {
-    if (!key->has_private) {
-        imp_error_set(error, IMP_E_KEY_PRIVATE_MISSING, "%s: there is only the public half of the key", path);
+    if (!imp_key_can_leave(key)) {
+        imp_error_set(error, IMP_E_KEY_PRIVATE_MISSING, "%s: %s", path,
+                      key->traits.has_private ? "the private half of the key cannot leave its token"
+                                              : "there is only the public half of the key");
         return FALSE;
     }
     BIO *bio = BIO_new(BIO_s_secmem()); /* wiped when freed */
-    gboolean good = PEM_write_bio_PKCS8PrivateKey(bio, key->pkey, NULL, NULL, 0, NULL, NULL) == 1;
+    gboolean good = put_role(bio, key->traits.role) &&
+                    PEM_write_bio_PKCS8PrivateKey(bio, key->pkey, NULL, NULL, 0, NULL, NULL) == 1;
     if (good) {
         char *text;
         long n_text = BIO_get_mem_data(bio, &text);

@@ -43,6 +43,12 @@ static gboolean check_options(const ImpSealOptions *options, GError **error)
         imp_error_set(error, IMP_E_KEY_PRIVATE_MISSING, "sealing needs the author's private key");
         return FALSE;
     }
+    if (!imp_key_check_role(options->author, IMP_KEY_AUTHOR, "sealing: the author's key", error) ||
+        (options->image_key != NULL &&
+         !imp_key_check_role(options->image_key, IMP_KEY_IMAGE, "sealing: the image key", error)))
+        return FALSE;
+    if (options->image_key != NULL && imp_key_suite(options->image_key) != imp_key_suite(options->author))
+        return bad_option(error, "author key and image key must be of one suite: both EC P-256, or both RSA");
     if (options->image_key != NULL &&
         imp_key_id_equal(imp_key_id(options->image_key), imp_key_id(options->author)))
         return bad_option(error, "one key must not be author key and image key");
@@ -78,7 +84,7 @@ static ImpClear *make_clear(const ImpContent *content, const ImpSealOptions *opt
     if (clear->kind == IMP_IMAGE_JOB)
         memcpy(clear->cloud_ca_sha256, options->cloud_ca_sha256, IMP_SHA256_BYTES);
     clear->factory = g_strdup(clear->kind == IMP_IMAGE_JOB ? options->factory : "");
-    clear->suite = IMP_IMAGE_SUITE_P256;
+    clear->suite = imp_key_suite(options->author);
     return clear;
 }
 

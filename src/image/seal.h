@@ -1,7 +1,7 @@
 /* Sealing: object + kind + restrictions + keys → image. Each sealing has a fresh 128-bit ID and fresh keys; counts belong
  * to the ID. Builders need the author's pair and only the public half of the image key.
  *
- * Not in this version: suite 2 (RSA) and the cloud's share of the payload key.
+ * The image is of the suite of its keys, which must be of one (E1001) and of the right roles (E3109).
  * Thread rule: none of its own. */
 #pragma once
 

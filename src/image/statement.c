@@ -121,7 +121,7 @@ ImpStatement *imp_statement_verify(GBytes *signed_statement, const ImpKeyRing *a
         return NULL;
     }
     ImpCmsSigned parsed;
-    if (!imp_cms_parse_signed(der, n_der, &parsed, error)) {
+    if (!imp_cms_parse_signed(der, n_der, 0, &parsed, error)) {
         g_prefix_error(error, "statement: ");
         return NULL;
     }

@@ -14,11 +14,11 @@ struct ImpVault {
 };
 
 /* The pair of that file, made if it is not there yet. */
-static ImpKey *load_or_make(const char *path, GError **error)
+static ImpKey *load_or_make(const char *path, ImpKeyRole role, GError **error)
 {
     if (g_file_test(path, G_FILE_TEST_EXISTS))
         return imp_key_load(path, error);
-    g_autoptr(ImpKey) key = imp_key_generate(error);
+    g_autoptr(ImpKey) key = imp_key_generate(IMP_IMAGE_SUITE_P256, role, error);
     if (key == NULL || !imp_key_save_private(key, path, error))
         return NULL;
     return g_steal_pointer(&key);
@@ -72,8 +72,9 @@ ImpVault *imp_vault_open(const char *folder, GError **error)
     g_autofree char *sealing_path = g_build_filename(folder, "sealing.key", NULL);
     vault->image_keys = imp_keyring_new();
     if (!make_folder(vault->granted_folder, error) ||
-        (vault->tls = load_or_make(vault->tls_path, error)) == NULL ||
-        (vault->sealing = load_or_make(sealing_path, error)) == NULL || !load_grants(vault, error))
+        (vault->tls = load_or_make(vault->tls_path, IMP_KEY_ANY, error)) == NULL ||
+        (vault->sealing = load_or_make(sealing_path, IMP_KEY_STATION, error)) == NULL ||
+        !load_grants(vault, error))
         return NULL;
     if (!g_file_test(vault->authors_path, G_FILE_TEST_EXISTS))
         vault->authors = imp_keyring_new();
@@ -185,7 +186,8 @@ gboolean imp_vault_trust(ImpVault *vault, const char *name, const char *public_p
                          GError **error)
 {
     g_autoptr(ImpKey) key = imp_key_from_public_pem(public_pem, error);
-    if (key == NULL || !imp_keyring_add(vault->authors, name, key, error))
+    if (key == NULL || !imp_key_check_role(key, IMP_KEY_AUTHOR, "trust", error) ||
+        !imp_keyring_add(vault->authors, name, key, error))
         return FALSE;
     if (!imp_trust_save(vault->authors, vault->authors_path, error)) {
         (void)imp_keyring_remove(vault->authors, imp_key_id(key));

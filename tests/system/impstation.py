@@ -188,9 +188,11 @@ class TestCase(imptest.TestCase):
     def imprint(self, *args):
         return imprint(*args, env=self.env)
 
+    SUITE = "1"
+
     def keys(self):
-        self.imprint("key", "new", "author", "author", "--dir", self.dir)
-        self.imprint("key", "new", "image", "image", "--dir", self.dir)
+        self.imprint("key", "new", "author", "author", "--dir", self.dir, "--suite", self.SUITE)
+        self.imprint("key", "new", "image", "image", "--dir", self.dir, "--suite", self.SUITE)
 
     def object(self, name="Widget", pool="widget-serial"):
         recipe = self.write(f"{name}.yaml", RECIPE.format(name=name, pool=pool))

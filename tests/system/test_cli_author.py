@@ -62,7 +62,7 @@ class Author(imptest.TestCase):
         made = self.json("key", "new", "author", "alice")
         self.assertEqual(os.stat(self.path("alice.key")).st_mode & 0o777, 0o600)
         shown = self.json("key", "show", "alice.pub")
-        self.assertEqual((shown["id"], shown["private"]), (made["id"], False))
+        self.assertEqual((shown["id"], shown["private"], shown["role"], shown["suite"]), (made["id"], False, "author", 1))
         self.assertTrue(self.json("key", "show", "alice.key")["private"])
         self.assertNotIn("PRIVATE", self.imprint("key", "show", "alice.key"))
         before = self.read("alice.key")
@@ -71,6 +71,36 @@ class Author(imptest.TestCase):
         os.chmod(self.path("alice.key"), 0o644)
         self.assertIn("E3104", self.imprint("key", "show", "alice.key", status=2))
         self.imprint("key", "new", "door", "bob", status=2)
+        self.imprint("key", "new", "station", "bob", status=2)
+        self.imprint("key", "new", "image", "bob", "--suite", "3", status=2)
+
+    def test_roles(self):
+        """A key is taken for what it was made for; one of version 0.1, without that line, is taken, and what for is said."""
+        self.imprint("build", "recipe.yaml", "-o", "x.impo")
+        for purpose, name, suite in (("author", "alice", "1"), ("image", "image", "1"), ("root", "root", "1"), ("author", "rob", "2"),
+                                     ("image", "rsa", "2")):
+            self.imprint("key", "new", purpose, name, "--suite", suite)
+        listed = {k["file"]: k for k in self.json("key", "list")["keys"]}
+        self.assertEqual({n: (k["role"], k["private"], k["suite"]) for n, k in listed.items() if n.startswith("r")},
+                         {"rob.key": ("author", True, 2), "rob.pub": ("author", False, 2), "root.key": ("root", True, 1),
+                          "root.pub": ("root", False, 1), "rsa.key": ("image", True, 2), "rsa.pub": ("image", False, 2)})
+        self.assertIn("2 (RSA 3072)", self.imprint("key", "list"))
+        seal = ["seal", "x.impo", "--kind", "sap", "-o", "x.imp"]
+        for author, image, code in (("image", "image", "E3109"), ("root", "image", "E3109"), ("alice", "alice", "E3109"),
+                                    ("alice", "root", "E3109"), ("alice", "rsa", "E1001"), ("rob", "image", "E1001")):
+            status = 3 if code == "E3109" else 2
+            self.assertIn(code, self.imprint(*seal, "--author-key", f"{author}.key", "--encrypt-to", f"{image}.pub", status=status))
+        self.imprint(*seal, "--author-key", "rob.key", "--encrypt-to", "rsa.pub")
+        inspected = self.json("inspect", "x.imp", "--image-key", "rsa.key", "--author-key", "rob.pub")
+        self.assertEqual((inspected["suite"], inspected["signature"]), (2, "good"))
+        self.assertIn("every chunk", self.imprint("verify", "x.imp", "--image-key", "rsa.key", "--author-key", "rob.pub"))
+        text = self.read("image.key").decode()
+        self.assertTrue(text.startswith("Imprint-Key: image\n"))
+        self.write("old.key", text[text.index("-----"):].encode())
+        os.chmod(self.path("old.key"), 0o600)
+        said = self.imprint("key", "show", "old.key")
+        self.assertIn("not said", said)
+        self.assertIn(listed["image.key"]["id"], said)
 
     def test_build_is_reproducible(self):
         first = self.json("build", "recipe.yaml", "-o", "a.impo")
@@ -210,7 +240,10 @@ class Author(imptest.TestCase):
 
     def test_grant(self):
         self.keys()
-        station = self.json("key", "new", "author", "station")  # any P-256 pair may stand for a station's sealing key
+        # a pair that does not say what it is for may stand for a station's sealing key
+        for command in ("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out station.key", "pkey -in station.key -pubout -out station.pub"):
+            subprocess.run(["openssl", *command.split()], check=True, capture_output=True, cwd=self.dir, timeout=30)
+        station = self.json("key", "show", "station.pub")
         args = ["key", "grant", "image.key", "--to", "station.pub", "-o", "grant"]
         self.assertIn("another one", self.imprint(*args, "--fingerprint", "00" * 32, status=2))
         self.assertFalse(os.path.exists(self.path("grant")))

@@ -69,6 +69,9 @@ def short_tag(envelope):
 
 
 class Refusals(impstation.TestCase):
+    SIGN = []  # what tells openssl to sign and to encrypt as the suite does
+    ENCRYPT = ["-keyopt", "ecdh_kdf_md:sha256"]
+    OTHER = "2"  # suite
     RECIPE = """\
 imprint: 1
 name: {name}
@@ -127,7 +130,7 @@ data: {{app: {{file: app.hex}}}}
 
     def damage(self, encrypted):
         good = self.read(os.path.basename(self.sap(encrypted=encrypted)))
-        self.assertLessEqual(len(good), 4096)
+        self.assertLessEqual(len(good), 5120)
         before = self.board_.status()["packets"]
         for i in range(len(good)):
             flipped = good[:i] + bytes([good[i] ^ 1]) + good[i + 1:]
@@ -166,14 +169,14 @@ data: {{app: {{file: app.hex}}}}
         with open(self.path("manifest"), "wb") as f:
             f.write(manifest)
         openssl("cms", "-sign", "-binary", "-nodetach", "-md", "sha256", "-noattr", "-nocerts", "-keyid", "-signer", "author.crt",
-                "-inkey", "author.key", "-in", "manifest", "-outform", "DER", "-out", "signed", folder=self.dir)
+                "-inkey", "author.key", *self.SIGN, "-in", "manifest", "-outform", "DER", "-out", "signed", folder=self.dir)
         return self.read("signed")
 
     def encrypt(self, signed, recipient, cipher="-aes-256-gcm"):
         with open(self.path("signed"), "wb") as f:
             f.write(signed)
         openssl("cms", "-encrypt", "-binary", "-in", "signed", "-outform", "DER", "-out", "made", "-recip", f"{recipient}.crt", cipher,
-                "-keyid", "-keyopt", "ecdh_kdf_md:sha256", folder=self.dir)
+                "-keyid", *self.ENCRYPT, folder=self.dir)
         return self.read("made")
 
     def forge(self, good, edit):
@@ -204,8 +207,9 @@ data: {{app: {{file: app.hex}}}}
         secret = self.read(os.path.basename(self.sap(out="secret.imp")))
         self.certificate("author", self.key_id("author"))
         self.certificate("image", self.key_id("image"))
-        self.imprint("key", "new", "image", "other", "--dir", self.dir)
-        self.imprint("key", "new", "author", "mallory", "--dir", self.dir)
+        for purpose, name, suite in (("image", "other", self.SUITE), ("author", "mallory", self.SUITE), ("author", "author-b", self.OTHER),
+                                     ("image", "image-b", self.OTHER)):
+            self.imprint("key", "new", purpose, name, "--dir", self.dir, "--suite", suite)
         self.certificate("liar", self.key_id("image"), key="other")
         for name in ("liar", "other-ca"):
             openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "ca.key", "-out",
@@ -215,14 +219,27 @@ data: {{app: {{file: app.hex}}}}
         self.imprint("seal", self.object(), "--author-key", self.path("mallory.key"), "--kind", "sap", "-o", self.path("2.imp"))
         self.imprint(*seal, "--kind", "job", "--encrypt-to", self.path("image.pub"), "--ca", self.path("ca.pem"), "--factory", "north",
                      "-o", self.path("3.imp"))
+        # the same author's and the same customer's keys of the other suite are known here, too
+        with open(self.path("author-b.pub"), encoding="utf-8") as f:
+            self.station_.post("/v1/trust", {"name": "author-b", "public_key": f.read()})
+        fingerprint = self.station_.get("/v1/keys")["sealing"]["fingerprint"]
+        self.imprint("key", "grant", self.path("image-b.key"), "--socket", self.station_.socket, "--fingerprint", fingerprint)
+        self.imprint("seal", self.object(), "--author-key", self.path("author-b.key"), "--kind", "sap", "--encrypt-to",
+                     self.path("image-b.pub"), "-o", self.path("b.imp"))
+        other = File(self.read("b.imp"))
         file = File(secret)
+        downgraded = file.build(other.envelope)
         rows = [
             ("another image key", 3015, self.read("1.imp")),
             ("the image key's name, another key", 3014, file.build(self.encrypt(File(plain).envelope, "liar"))),
             ("an author who is not trusted", 3016, self.read("2.imp")),
             ("another cloud", 3008, self.read("3.imp")),
             ("another version", 3002, sealed(plain[:8] + b"\2\0" + plain[10:-32])),
-            ("another suite", 3003, sealed(plain[:10] + b"\2\0" + plain[12:-32])),
+            ("another suite", 3003, sealed(plain[:10] + b"\3\0" + plain[12:-32])),
+            ("the other suite's number", 3010, sealed(plain[:10] + bytes([int(self.OTHER), 0]) + plain[12:-32])),
+            ("the other suite's number, encrypted", 3010, sealed(secret[:10] + bytes([int(self.OTHER), 0]) + secret[12:-32])),
+            ("the other suite's envelope", 3010, downgraded),
+            ("the other suite's envelope and number", 3010, sealed(downgraded[:10] + bytes([int(self.OTHER), 0]) + downgraded[12:-32])),
             ("another manifest version", 3022, self.forge(plain, lambda m: m.update({"imprint-manifest": 2}))),
             ("an unknown member", 3021, self.forge(plain, lambda m: m.update(zz=1))),
             ("an unknown member of a restriction", 3021, self.forge(plain, lambda m: m["restrictions"].update(zz=1))),
@@ -237,6 +254,13 @@ data: {{app: {{file: app.hex}}}}
             self.assertEqual(self.code(data, name), code, name)
         self.nothing_touched(before)
         self.good_is_good(self.forge(plain, lambda m: None))  # the forger's hand alone spoils nothing
+
+
+class RefusalsSuite2(Refusals):
+    """The same with RSA."""
+    SUITE, OTHER = "2", "1"
+    SIGN = ["-keyopt", "rsa_padding_mode:pss", "-keyopt", "rsa_pss_saltlen:32"]
+    ENCRYPT = ["-keyopt", "rsa_padding_mode:oaep", "-keyopt", "rsa_oaep_md:sha256"]
 
 
 if __name__ == "__main__":

@@ -7,21 +7,38 @@
 #include "image/content_json.h"
 #include "image/envelope.h"
 
-Keys *keys_new(void)
+static ImpKey *key_new(guint16 suite, ImpKeyRole role)
+{
+    GError *error = NULL;
+    ImpKey *key = imp_key_generate(suite, role, &error);
+    g_assert_no_error(error);
+    return key;
+}
+
+static Keys *with_rings(ImpKey *author, ImpKey *image_key, ImpKey *station)
 {
     GError *error = NULL;
     Keys *keys = g_new0(Keys, 1);
-    keys->author = imp_key_generate(&error);
-    g_assert_no_error(error);
-    keys->image_key = imp_key_generate(&error);
-    g_assert_no_error(error);
-    keys->station = imp_key_generate(&error);
-    g_assert_no_error(error);
-    keys->authors = imp_keyring_new();
-    keys->image_keys = imp_keyring_new();
+    *keys = (Keys){author, image_key, station, imp_keyring_new(), imp_keyring_new()};
     g_assert_true(imp_keyring_add(keys->authors, "author", keys->author, &error));
     g_assert_true(imp_keyring_add(keys->image_keys, "image key", keys->image_key, &error));
     return keys;
+}
+
+Keys *keys_new_of(guint16 suite)
+{
+    return with_rings(key_new(suite, IMP_KEY_AUTHOR), key_new(suite, IMP_KEY_IMAGE),
+                      key_new(suite, IMP_KEY_STATION));
+}
+
+Keys *keys_new(void)
+{
+    return keys_new_of(IMP_IMAGE_SUITE_P256);
+}
+
+Keys *keys_share(const Keys *keys)
+{
+    return with_rings(imp_key_ref(keys->author), imp_key_ref(keys->image_key), imp_key_ref(keys->station));
 }
 
 void keys_free(Keys *keys)
@@ -527,7 +544,7 @@ char *fixture_manifest(GBytes *file, const Keys *keys)
         n_der = plain->n_bytes;
     }
     ImpCmsSigned signed_data;
-    g_assert_true(imp_cms_parse_signed(der, n_der, &signed_data, &error));
+    g_assert_true(imp_cms_parse_signed(der, n_der, 0, &signed_data, &error));
     return g_strndup((const char *)signed_data.content, signed_data.n_content);
 }
 

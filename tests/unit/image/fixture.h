@@ -15,7 +15,9 @@ typedef struct {
     ImpKeyRing *authors, *image_keys;
 } Keys;
 
-Keys *keys_new(void);
+Keys *keys_new(void); /* suite 1 */
+Keys *keys_new_of(guint16 suite);
+Keys *keys_share(const Keys *keys); /* the same keys in rings of their own */
 void keys_free(Keys *keys);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Keys, keys_free)
 

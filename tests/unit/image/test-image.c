@@ -6,9 +6,9 @@
 
 static const FixtureKind kinds[] = {FIXTURE_SAP, FIXTURE_SAP_ENCRYPTED, FIXTURE_JOB_ENCRYPTED};
 
-static void test_round_trip(void)
+static void test_round_trip(gconstpointer suite_keys)
 {
-    g_autoptr(Keys) keys = keys_new();
+    g_autoptr(Keys) keys = keys_share(suite_keys);
     g_autoptr(ImpObject) object = fixture_object(5000);
     for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++) {
         GError *error = NULL;
@@ -27,7 +27,7 @@ static void test_round_trip(void)
 }
 
 /* What sealing takes and refuses of numbers; what is sealed never differs from the object but by its pool. */
-static void test_numbers(void)
+static void test_numbers(gconstpointer suite_keys)
 {
     static const char long_id[] = "a-pool-whose-name-leaves-no-room-for-the-numbers-of-a-range";
     static const struct {
@@ -64,7 +64,7 @@ static void test_numbers(void)
          "{\"first\":9223372036854775807,\"id\":\"p.9223372036854775807-9223372036854775807\","
          "\"last\":9223372036854775807}"},
     };
-    g_autoptr(Keys) keys = keys_new();
+    g_autoptr(Keys) keys = keys_share(suite_keys);
     for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_test_message("row %" G_GSIZE_FORMAT, i);
         GError *error = NULL;
@@ -109,9 +109,9 @@ static void test_numbers(void)
     }
 }
 
-static void test_property(void)
+static void test_property(gconstpointer suite_keys)
 {
-    g_autoptr(Keys) keys = keys_new();
+    g_autoptr(Keys) keys = keys_share(suite_keys);
     guint32 seed = g_test_rand_int() & 0x7fffffff;
     g_test_message("seed %u", seed);
     GRand *rand = g_rand_new_with_seed(seed);
@@ -128,9 +128,9 @@ static void test_property(void)
 }
 
 /* An encrypted payload of several chunks shows nothing of what is in it. */
-static void test_large(void)
+static void test_large(gconstpointer suite_keys)
 {
-    g_autoptr(Keys) keys = keys_new();
+    g_autoptr(Keys) keys = keys_share(suite_keys);
     GError *error = NULL;
     ImpContent *content = fixture_content(1);
     guint32 n_data = 250 * 1024;
@@ -176,9 +176,9 @@ static char *flags_of_mapping(const void *address)
 }
 
 /* Plaintext of an encrypted image is left out of core dumps: every segment and algorithm. */
-static void test_memory(void)
+static void test_memory(gconstpointer suite_keys)
 {
-    g_autoptr(Keys) keys = keys_new();
+    g_autoptr(Keys) keys = keys_share(suite_keys);
     g_autoptr(ImpObject) object = fixture_object(9000);
     g_autoptr(ImpSealed) sealed = fixture_seal(object, keys, FIXTURE_SAP_ENCRYPTED);
     GError *error = NULL;
@@ -193,9 +193,9 @@ static void test_memory(void)
 }
 
 /* Fresh ID and keys each time, the same content digest. */
-static void test_two_sealings(void)
+static void test_two_sealings(gconstpointer suite_keys)
 {
-    g_autoptr(Keys) keys = keys_new();
+    g_autoptr(Keys) keys = keys_share(suite_keys);
     g_autoptr(ImpObject) object = fixture_object(300);
     g_autoptr(ImpSealed) a = fixture_seal(object, keys, FIXTURE_SAP_ENCRYPTED);
     g_autoptr(ImpSealed) b = fixture_seal(object, keys, FIXTURE_SAP_ENCRYPTED);
@@ -230,16 +230,16 @@ static void assert_any_refusal(GBytes *file, const Keys *keys, const char *what,
     g_clear_error(&error);
 }
 
-static void test_every_byte(void)
+static void test_every_byte(gconstpointer suite_keys)
 {
-    g_autoptr(Keys) keys = keys_new();
+    g_autoptr(Keys) keys = keys_share(suite_keys);
     g_autoptr(ImpObject) object = fixture_object(100);
     for (gsize k = 0; k < G_N_ELEMENTS(kinds); k++) {
         g_autoptr(ImpSealed) sealed = fixture_seal(object, keys, kinds[k]);
         gsize n_bytes;
         const guint8 *bytes = g_bytes_get_data(sealed->file, &n_bytes);
         g_test_message("image of %" G_GSIZE_FORMAT " bytes", n_bytes);
-        g_assert_cmpuint(n_bytes, <=, 4096);
+        g_assert_cmpuint(n_bytes, <=, 5120);
         g_autofree guint8 *copy = g_memdup2(bytes, n_bytes);
         static const guint8 flips[] = {0x01, 0x80, 0xff};
         for (gsize i = 0; i < n_bytes; i++)
@@ -254,16 +254,18 @@ static void test_every_byte(void)
 }
 
 /* The same with the digest at the end made right again, as one would who changes an image on purpose. */
-static void test_every_byte_forged(void)
+static void test_every_byte_forged(gconstpointer suite_keys)
 {
-    g_autoptr(Keys) keys = keys_new();
+    g_autoptr(Keys) keys = keys_share(suite_keys);
     g_autoptr(ImpObject) object = fixture_object(100);
     for (gsize k = 0; k < G_N_ELEMENTS(kinds); k++) {
         g_autoptr(ImpSealed) sealed = fixture_seal(object, keys, kinds[k]);
         gsize n_bytes;
         const guint8 *bytes = g_bytes_get_data(sealed->file, &n_bytes);
         g_autofree guint8 *copy = g_memdup2(bytes, n_bytes);
-        for (gsize i = 0; i < n_bytes - IMP_IMAGE_TRAILER_BYTES; i++) {
+        /* RSA takes its time: there, each of the three kinds has its third of the bytes. */
+        gsize step = imp_key_suite(keys->author) == IMP_IMAGE_SUITE_RSA ? G_N_ELEMENTS(kinds) : 1;
+        for (gsize i = k % step; i < n_bytes - IMP_IMAGE_TRAILER_BYTES; i += step) {
             GError *error = NULL;
             copy[i] ^= 0x01;
             g_autoptr(GBytes) changed = g_bytes_new_static(copy, n_bytes);
@@ -277,9 +279,9 @@ static void test_every_byte_forged(void)
     }
 }
 
-static void test_truncated(void)
+static void test_truncated(gconstpointer suite_keys)
 {
-    g_autoptr(Keys) keys = keys_new();
+    g_autoptr(Keys) keys = keys_share(suite_keys);
     g_autoptr(ImpObject) object = fixture_object(100);
     for (gsize k = 0; k < G_N_ELEMENTS(kinds); k++) {
         g_autoptr(ImpSealed) sealed = fixture_seal(object, keys, kinds[k]);
@@ -292,9 +294,9 @@ static void test_truncated(void)
     }
 }
 
-static void test_appended(void)
+static void test_appended(gconstpointer suite_keys)
 {
-    g_autoptr(Keys) keys = keys_new();
+    g_autoptr(Keys) keys = keys_share(suite_keys);
     g_autoptr(ImpObject) object = fixture_object(100);
     for (gsize k = 0; k < G_N_ELEMENTS(kinds); k++) {
         g_autoptr(ImpSealed) sealed = fixture_seal(object, keys, kinds[k]);
@@ -311,9 +313,9 @@ static void test_appended(void)
     }
 }
 
-static void test_verify_and_inspect(void)
+static void test_verify_and_inspect(gconstpointer suite_keys)
 {
-    g_autoptr(Keys) keys = keys_new();
+    g_autoptr(Keys) keys = keys_share(suite_keys);
     g_autoptr(ImpObject) object = fixture_object(100);
     g_autoptr(ImpKeyRing) none = imp_keyring_new();
     static const struct {
@@ -355,12 +357,13 @@ static void test_verify_and_inspect(void)
     }
 }
 
-static void test_seal_options(void)
+static void test_seal_options(gconstpointer suite_keys)
 {
-    g_autoptr(Keys) keys = keys_new();
+    g_autoptr(Keys) keys = keys_share(suite_keys);
     g_autoptr(ImpObject) object = fixture_object(10);
     g_autoptr(GBytes) der = imp_key_public_der(keys->author);
     g_autoptr(ImpKey) public_author = imp_key_from_public_der(der, NULL);
+    g_autoptr(ImpKey) both = imp_key_generate(imp_key_suite(keys->author), IMP_KEY_ANY, NULL);
     const ImpSealOptions good = {.kind = IMP_IMAGE_JOB,
                                  .restrictions = {.count_on = IMP_COUNT_ON_PASS},
                                  .author = keys->author,
@@ -374,7 +377,8 @@ static void test_seal_options(void)
     } rows[] = {
         {good, IMP_E_ARGUMENT}, {good, IMP_E_ARGUMENT},
         {good, IMP_E_ARGUMENT}, {good, IMP_E_KEY_PRIVATE_MISSING},
-        {good, IMP_E_ARGUMENT}, {good, IMP_E_ARGUMENT},
+        {good, IMP_E_KEY_ROLE}, {good, IMP_E_ARGUMENT},
+        {good, IMP_E_ARGUMENT},
     };
     rows[0].options.kind = 1;
     rows[1].options.cloud_ca_sha256 = NULL;
@@ -382,6 +386,7 @@ static void test_seal_options(void)
     rows[3].options.author = public_author;
     rows[4].options.image_key = keys->author;
     rows[5].options.restrictions.count_on = 0;
+    rows[6].options.author = rows[6].options.image_key = both; /* a pair of version 0.1, for two purposes */
     for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
         GError *error = NULL;
         g_assert_null(imp_image_seal(object, &rows[i].options, &error));
@@ -391,18 +396,32 @@ static void test_seal_options(void)
 
 int main(int argc, char **argv)
 {
+    static const struct {
+        const char *name;
+        void (*run)(gconstpointer suite_keys);
+        gboolean once; /* long, and no matter of suites */
+    } tests[] = {
+        {"/image/round-trip", test_round_trip},
+        {"/image/numbers", test_numbers},
+        {"/image/property", test_property, TRUE},
+        {"/image/large", test_large, TRUE},
+        {"/image/memory", test_memory, TRUE},
+        {"/image/two-sealings", test_two_sealings},
+        {"/image/every-byte", test_every_byte},
+        {"/image/every-byte-forged", test_every_byte_forged},
+        {"/image/truncated", test_truncated},
+        {"/image/appended", test_appended},
+        {"/image/verify-and-inspect", test_verify_and_inspect},
+        {"/image/seal-options", test_seal_options},
+    };
     g_test_init(&argc, &argv, NULL);
-    g_test_add_func("/image/round-trip", test_round_trip);
-    g_test_add_func("/image/numbers", test_numbers);
-    g_test_add_func("/image/property", test_property);
-    g_test_add_func("/image/large", test_large);
-    g_test_add_func("/image/memory", test_memory);
-    g_test_add_func("/image/two-sealings", test_two_sealings);
-    g_test_add_func("/image/every-byte", test_every_byte);
-    g_test_add_func("/image/every-byte-forged", test_every_byte_forged);
-    g_test_add_func("/image/truncated", test_truncated);
-    g_test_add_func("/image/appended", test_appended);
-    g_test_add_func("/image/verify-and-inspect", test_verify_and_inspect);
-    g_test_add_func("/image/seal-options", test_seal_options);
+    g_autoptr(Keys) p256 = keys_new();
+    g_autoptr(Keys) rsa = keys_new_of(IMP_IMAGE_SUITE_RSA);
+    for (gsize i = 0; i < G_N_ELEMENTS(tests); i++) {
+        g_autofree char *second = g_strconcat("/suite-2", tests[i].name, NULL);
+        g_test_add_data_func(tests[i].name, p256, tests[i].run);
+        if (!tests[i].once)
+            g_test_add_data_func(second, rsa, tests[i].run);
+    }
     return g_test_run();
 }

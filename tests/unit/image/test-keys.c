@@ -50,7 +50,7 @@ static void put(const char *path, const char *text, guint mode)
 static void test_files(Fixture *f, gconstpointer unused)
 {
     GError *error = NULL;
-    g_autoptr(ImpKey) key = imp_key_generate(&error);
+    g_autoptr(ImpKey) key = imp_key_generate(IMP_IMAGE_SUITE_P256, IMP_KEY_ANY, &error);
     g_assert_no_error(error);
     g_autofree char *private = path_in(f, "a.key");
     g_autofree char *public = path_in(f, "a.pub");
@@ -91,7 +91,7 @@ static void test_files(Fixture *f, gconstpointer unused)
 static void test_id(Fixture *f, gconstpointer unused)
 {
     GError *error = NULL;
-    g_autoptr(ImpKey) key = imp_key_generate(&error);
+    g_autoptr(ImpKey) key = imp_key_generate(IMP_IMAGE_SUITE_P256, IMP_KEY_ANY, &error);
     g_autoptr(GBytes) der = imp_key_public_der(key);
     g_assert_cmpuint(g_bytes_get_size(der), ==, 91); /* P-256, uncompressed point */
     g_autofree char *sum = g_compute_checksum_for_bytes(G_CHECKSUM_SHA256, der);
@@ -107,6 +107,118 @@ static void test_id(Fixture *f, gconstpointer unused)
     g_autoptr(ImpKey) back = imp_key_from_public_pem(pem, &error);
     g_assert_no_error(error);
     g_assert_true(imp_key_id_equal(imp_key_id(back), imp_key_id(key)));
+}
+
+/* The file says what a pair is for; without that line it is for everything, as in version 0.1. */
+static void test_roles(Fixture *f, gconstpointer unused)
+{
+    static const ImpKeyRole roles[] = {IMP_KEY_AUTHOR, IMP_KEY_IMAGE, IMP_KEY_STATION, IMP_KEY_ROOT};
+    GError *error = NULL;
+    for (gsize i = 0; i < G_N_ELEMENTS(roles); i++) {
+        g_autoptr(ImpKey) key = imp_key_generate(IMP_IMAGE_SUITE_P256, roles[i], &error);
+        g_assert_no_error(error);
+        g_autofree char *secret = path_in(f, imp_key_role_name(roles[i]));
+        g_autofree char *public = g_strconcat(secret, ".pub", NULL);
+        g_assert_true(imp_key_save_private(key, secret, &error));
+        g_assert_true(imp_key_save_public(key, public, &error));
+        g_autoptr(ImpKey) pair = imp_key_load(secret, &error);
+        g_assert_no_error(error);
+        g_autoptr(ImpKey) half = imp_key_load(public, &error);
+        g_assert_no_error(error);
+        g_assert_cmpint(imp_key_role(pair), ==, roles[i]);
+        g_assert_cmpint(imp_key_role(half), ==, roles[i]);
+        for (gsize j = 0; j < G_N_ELEMENTS(roles); j++) {
+            g_assert_cmpint(imp_key_check_role(half, roles[j], "key", &error), ==, i == j);
+            if (i != j)
+                assert_refused(error, IMP_E_KEY_ROLE);
+        }
+        /* Without its line: any. */
+        g_autofree char *text = NULL;
+        g_assert_true(g_file_get_contents(public, &text, NULL, NULL));
+        g_autoptr(ImpKey) old = imp_key_from_public_pem(strstr(text, "-----BEGIN"), &error);
+        g_assert_no_error(error);
+        g_assert_cmpint(imp_key_role(old), ==, IMP_KEY_ANY);
+        g_assert_true(imp_key_id_equal(imp_key_id(old), imp_key_id(key)));
+        g_assert_true(imp_key_check_role(old, roles[i], "key", &error));
+        g_autofree char *newer = g_strconcat("Imprint-Key: pet\n", strstr(text, "-----BEGIN"), NULL);
+        g_assert_null(imp_key_from_public_pem(newer, &error));
+        assert_refused(error, IMP_E_KEY_FILE);
+    }
+}
+
+/* Nobody gets a key by mistake that is for something else. */
+static void test_roles_kept(Fixture *f, gconstpointer unused)
+{
+    GError *error = NULL;
+    g_autoptr(Keys) keys = keys_new();
+    g_assert_null(imp_key_grant_seal(keys->author, keys->station, &error));
+    assert_refused(error, IMP_E_KEY_ROLE);
+    g_assert_null(imp_key_grant_seal(keys->image_key, keys->image_key, &error));
+    assert_refused(error, IMP_E_KEY_ROLE);
+    g_autoptr(ImpObject) object = fixture_object(50);
+    ImpSealOptions options = {.kind = IMP_IMAGE_SAP,
+                              .restrictions = {.count_on = IMP_COUNT_ON_PASS,
+                                               .has_numbers = TRUE,
+                                               .first_number = 10,
+                                               .last_number = 19},
+                              .author = keys->image_key,
+                              .random = imp_random_system()};
+    g_assert_null(imp_image_seal(object, &options, &error));
+    assert_refused(error, IMP_E_KEY_ROLE);
+    options.author = keys->author;
+    options.image_key = keys->station;
+    g_assert_null(imp_image_seal(object, &options, &error));
+    assert_refused(error, IMP_E_KEY_ROLE);
+    /* Nor are two suites mixed. */
+    g_autoptr(ImpKey) rsa = imp_key_generate(IMP_IMAGE_SUITE_RSA, IMP_KEY_IMAGE, &error);
+    options.image_key = rsa;
+    g_assert_null(imp_image_seal(object, &options, &error));
+    assert_refused(error, IMP_E_ARGUMENT);
+}
+
+/* Image key and sealing key need not be of one suite. */
+static void test_grant_suites(Fixture *f, gconstpointer unused)
+{
+    GError *error = NULL;
+    g_autoptr(Keys) p256 = keys_new();
+    g_autoptr(Keys) rsa = keys_new_of(IMP_IMAGE_SUITE_RSA);
+    const Keys *const both[] = {p256, rsa};
+    for (gsize i = 0; i < 2; i++)
+        for (gsize j = 0; j < 2; j++) {
+            g_autoptr(GBytes) grant = imp_key_grant_seal(both[i]->image_key, both[j]->station, &error);
+            g_assert_no_error(error);
+            g_autoptr(ImpKey) key = imp_key_grant_open(grant, both[j]->station, &error);
+            g_assert_no_error(error);
+            g_assert_true(imp_key_id_equal(imp_key_id(key), imp_key_id(both[i]->image_key)));
+            g_assert_cmpint(imp_key_role(key), ==, IMP_KEY_IMAGE);
+            g_assert_null(imp_key_grant_open(grant, both[1 - j]->station, &error));
+            g_assert_nonnull(error);
+            g_clear_error(&error);
+        }
+}
+
+/* RSA of another length, and EC on another curve. */
+static void test_other_kinds(Fixture *f, gconstpointer unused)
+{
+    GError *error = NULL;
+    static const char *const commands[] = {
+        "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out k.key",
+        "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384 -out k.key",
+        "openssl genpkey -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:3072 -out k.key",
+    };
+    g_autofree char *path = path_in(f, "k.key");
+    for (gsize i = 0; i < G_N_ELEMENTS(commands); i++) {
+        g_auto(GStrv) argv = g_strsplit(commands[i], " ", -1);
+        int status;
+        g_assert_true(
+            g_spawn_sync(f->folder, argv, NULL,
+                         G_SPAWN_SEARCH_PATH | G_SPAWN_STDOUT_TO_DEV_NULL | G_SPAWN_STDERR_TO_DEV_NULL, NULL,
+                         NULL, NULL, NULL, &status, &error));
+        g_assert_cmpint(status, ==, 0);
+        g_assert_cmpint(g_chmod(path, 0600), ==, 0);
+        g_assert_null(imp_key_load(path, &error));
+        assert_refused(error, IMP_E_KEY_KIND);
+    }
 }
 
 static void test_bad_files(Fixture *f, gconstpointer unused)
@@ -137,7 +249,7 @@ static void test_bad_files(Fixture *f, gconstpointer unused)
     put(path, text, 0600);
     g_assert_null(imp_key_load(path, &error));
     assert_refused(error, IMP_E_KEY_FILE);
-    g_autoptr(ImpKey) key = imp_key_generate(&error);
+    g_autoptr(ImpKey) key = imp_key_generate(IMP_IMAGE_SUITE_P256, IMP_KEY_ANY, &error);
     g_autoptr(GBytes) der = imp_key_public_der(key);
     for (gsize n = 0; n < g_bytes_get_size(der); n++) {
         g_autoptr(GBytes) cut = g_bytes_new_from_bytes(der, 0, n);
@@ -150,8 +262,8 @@ static void test_ring(Fixture *f, gconstpointer unused)
 {
     GError *error = NULL;
     g_autoptr(ImpKeyRing) ring = imp_keyring_new();
-    g_autoptr(ImpKey) a = imp_key_generate(&error);
-    g_autoptr(ImpKey) b = imp_key_generate(&error);
+    g_autoptr(ImpKey) a = imp_key_generate(IMP_IMAGE_SUITE_P256, IMP_KEY_ANY, &error);
+    g_autoptr(ImpKey) b = imp_key_generate(IMP_IMAGE_SUITE_P256, IMP_KEY_ANY, &error);
     g_assert_true(imp_keyring_add(ring, "a", a, &error));
     g_assert_true(imp_keyring_add(ring, "b", b, &error));
     g_assert_true(imp_keyring_add(ring, "A", a, &error));
@@ -270,6 +382,10 @@ int main(int argc, char **argv)
 #define ADD(name, function) g_test_add(name, Fixture, NULL, set_up, function, tear_down)
     ADD("/keys/files", test_files);
     ADD("/keys/id", test_id);
+    ADD("/keys/roles", test_roles);
+    ADD("/keys/roles-kept", test_roles_kept);
+    ADD("/keys/grant-suites", test_grant_suites);
+    ADD("/keys/other-kinds", test_other_kinds);
     ADD("/keys/bad-files", test_bad_files);
     ADD("/keys/ring", test_ring);
     ADD("/keys/trust", test_trust);

@@ -1,5 +1,5 @@
 /* The openssl program as judge: it opens and verifies our envelopes with the right keys and fails with wrong ones; and what
- * it makes by other rules than suite 1 is refused here. */
+ * it makes by other rules than those of the two suites is refused here. */
 #include <glib/gstdio.h>
 #include <string.h>
 
@@ -70,11 +70,11 @@ static void put_key(const Fixture *f, const char *name, const ImpKey *key)
     run_well(f, command);
 }
 
-static void set_up(Fixture *f, gconstpointer unused)
+static void set_up(Fixture *f, gconstpointer data)
 {
     GError *error = NULL;
-    f->keys = keys_new();
-    f->others = keys_new();
+    f->keys = keys_share(((const Keys *const *)data)[0]);
+    f->others = keys_share(((const Keys *const *)data)[1]);
     f->object = fixture_object(300);
     f->folder = g_dir_make_tmp("imprint-cms-XXXXXX", &error);
     g_assert_no_error(error);
@@ -161,17 +161,19 @@ static void test_no_certificates(Fixture *f, gconstpointer unused)
     g_assert_null(memmem(bytes, n, "\x55\x1d\x0e", 3)); /* id-ce-subjectKeyIdentifier */
 }
 
+typedef struct {
+    const char *command;
+    gboolean encrypted;
+    ImpErrorCode code; /* 0: the form of the suite */
+} Row;
+
 /* What openssl makes of the same manifest with the same keys, in place of our envelope. */
 static void test_other_forms(Fixture *f, gconstpointer unused)
 {
 #define SIGN                                                                                                 \
     "openssl cms -sign -binary -nodetach -md sha256 -signer author.crt -inkey author.key -in manifest.json "
 #define ENCRYPT "openssl cms -encrypt -binary -in good.der -outform DER -out made.der -recip image.crt "
-    static const struct {
-        const char *command;
-        gboolean encrypted;
-        ImpErrorCode code; /* 0: the form of suite 1 */
-    } rows[] = {
+    static const Row p256_rows[] = {
         {ENCRYPT "-aes-256-gcm -keyid -keyopt ecdh_kdf_md:sha256", TRUE, 0},
         {ENCRYPT "-aes-256-cbc -keyid -keyopt ecdh_kdf_md:sha256", TRUE, IMP_E_ENVELOPE_CIPHER},
         {ENCRYPT "-aes-128-cbc -keyid", TRUE, IMP_E_ENVELOPE_CIPHER},
@@ -186,7 +188,28 @@ static void test_other_forms(Fixture *f, gconstpointer unused)
         {SIGN "-noattr -nocerts -outform DER -out made.der", FALSE, IMP_E_ENVELOPE_SHAPE}, /* by issuer */
         {SIGN "-noattr -nocerts -keyid -md sha512 -outform DER -out made.der", FALSE, IMP_E_ENVELOPE_SHAPE},
     };
-    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+#define OAEP " -keyopt rsa_padding_mode:oaep -keyopt rsa_oaep_md:"
+#define PSS  "-keyopt rsa_padding_mode:pss -keyopt rsa_pss_saltlen:"
+#define RAW  " -noattr -nocerts -keyid -outform DER -out made.der"
+    static const Row rsa_rows[] = {
+        {ENCRYPT "-aes-256-gcm -keyid" OAEP "sha256", TRUE, 0},
+        {ENCRYPT "-aes-256-cbc -keyid" OAEP "sha256", TRUE, IMP_E_ENVELOPE_CIPHER},
+        {ENCRYPT "-aes-128-gcm -keyid" OAEP "sha256", TRUE, IMP_E_ENVELOPE_CIPHER},
+        {ENCRYPT "-aes-256-gcm -keyid" OAEP "sha1", TRUE, IMP_E_ENVELOPE_SHAPE},
+        {ENCRYPT "-aes-256-gcm -keyid" OAEP "sha512", TRUE, IMP_E_ENVELOPE_SHAPE},
+        {ENCRYPT "-aes-256-gcm -keyid", TRUE, IMP_E_ENVELOPE_SHAPE}, /* PKCS#1 v1.5 */
+        {ENCRYPT "-aes-256-gcm" OAEP "sha256", TRUE, IMP_E_ENVELOPE_SHAPE}, /* by issuer */
+        {SIGN PSS "32" RAW, FALSE, 0},
+        {SIGN PSS "20" RAW, FALSE, IMP_E_ENVELOPE_SHAPE},
+        {SIGN PSS "32 -keyopt rsa_mgf1_md:sha1" RAW, FALSE, IMP_E_ENVELOPE_SHAPE},
+        {SIGN "-binary" RAW, FALSE, IMP_E_ENVELOPE_SHAPE}, /* PKCS#1 v1.5 */
+        {SIGN PSS "32 -noattr -keyid -outform DER -out made.der", FALSE, IMP_E_ENVELOPE_SHAPE},
+        {SIGN PSS "32 -nocerts -keyid -outform DER -out made.der", FALSE, IMP_E_ENVELOPE_SHAPE},
+        {SIGN PSS "32 -md sha512" RAW, FALSE, IMP_E_ENVELOPE_SHAPE},
+    };
+    gboolean rsa = imp_key_suite(f->keys->author) == IMP_IMAGE_SUITE_RSA;
+    const Row *rows = rsa ? rsa_rows : p256_rows;
+    for (gsize i = 0; i < (rsa ? G_N_ELEMENTS(rsa_rows) : G_N_ELEMENTS(p256_rows)); i++) {
         GError *error = NULL;
         g_autoptr(ImpSealed) sealed =
             fixture_seal(f->object, f->keys, rows[i].encrypted ? FIXTURE_SAP_ENCRYPTED : FIXTURE_SAP);
@@ -213,7 +236,14 @@ static void test_other_forms(Fixture *f, gconstpointer unused)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-#define ADD(name, function) g_test_add(name, Fixture, NULL, set_up, function, tear_down)
+    g_autoptr(Keys) p256 = keys_new();
+    g_autoptr(Keys) p256_others = keys_new();
+    g_autoptr(Keys) rsa = keys_new_of(IMP_IMAGE_SUITE_RSA);
+    g_autoptr(Keys) rsa_others = keys_new_of(IMP_IMAGE_SUITE_RSA);
+    const Keys *const suite_1[] = {p256, p256_others}, *const suite_2[] = {rsa, rsa_others};
+#define ADD(name, function)                                                                                  \
+    g_test_add(name, Fixture, suite_1, set_up, function, tear_down);                                         \
+    g_test_add("/suite-2" name, Fixture, suite_2, set_up, function, tear_down)
     ADD("/openssl/opens", test_opens);
     ADD("/openssl/wrong-key-right-id", test_wrong_key_right_id);
     ADD("/openssl/statement-and-grant", test_statement_and_grant);

@@ -11,9 +11,9 @@ typedef struct {
     ImpSealed *plain, *sealed, *job;
 } Fixture;
 
-static void set_up(Fixture *f, gconstpointer unused)
+static void set_up(Fixture *f, gconstpointer data)
 {
-    f->keys = keys_new();
+    f->keys = keys_share(data);
     f->object = fixture_object(100);
     f->plain = fixture_seal(f->object, f->keys, FIXTURE_SAP);
     f->sealed = fixture_seal(f->object, f->keys, FIXTURE_SAP_ENCRYPTED);
@@ -47,9 +47,17 @@ static void test_fixed_header(Fixture *f, gconstpointer unused)
         guint8 byte;
         ImpErrorCode code;
     } rows[] = {
-        {0, 'I', IMP_E_IMAGE_MAGIC},   {8, 2, IMP_E_IMAGE_VERSION}, {9, 1, IMP_E_IMAGE_VERSION},
-        {10, 2, IMP_E_IMAGE_SUITE},    {20, 1, IMP_E_IMAGE_HEADER}, {14, 1, IMP_E_LIMIT},
-        {19, 1, IMP_E_LIMIT},          {31, 1, IMP_E_LIMIT},        {25, 0xff, IMP_E_IMAGE_TRUNCATED},
+        {0, 'I', IMP_E_IMAGE_MAGIC},
+        {8, 2, IMP_E_IMAGE_VERSION},
+        {9, 1, IMP_E_IMAGE_VERSION},
+        {10, 3, IMP_E_IMAGE_SUITE},
+        {11, 1, IMP_E_IMAGE_SUITE},
+        {10, 0, IMP_E_IMAGE_SUITE},
+        {20, 1, IMP_E_IMAGE_HEADER},
+        {14, 1, IMP_E_LIMIT},
+        {19, 1, IMP_E_LIMIT},
+        {31, 1, IMP_E_LIMIT},
+        {25, 0xff, IMP_E_IMAGE_TRUNCATED},
         {24, 1, IMP_E_IMAGE_TRAILING},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -138,7 +146,7 @@ static void test_claims_of_encryption(Fixture *f, gconstpointer unused)
 static void test_keys(Fixture *f, gconstpointer unused)
 {
     GError *error = NULL;
-    g_autoptr(Keys) others = keys_new();
+    g_autoptr(Keys) others = keys_new_of(imp_key_suite(f->keys->author));
     g_assert_null(imp_image_open(f->sealed->file, NULL, f->keys->authors, &error));
     assert_refused(error, IMP_E_IMAGE_KEY_MISSING);
     g_assert_null(imp_image_open(f->sealed->file, others->image_keys, f->keys->authors, &error));
@@ -328,7 +336,7 @@ static void test_envelope_ber(Fixture *f, gconstpointer unused)
 /* Sealed again, rightly, to the right key, but not by the author. */
 static void test_signature(Fixture *f, gconstpointer unused)
 {
-    g_autoptr(Keys) others = keys_new();
+    g_autoptr(Keys) others = keys_new_of(imp_key_suite(f->keys->author));
     g_autofree char *manifest = fixture_manifest(f->sealed->file, f->keys);
     g_autoptr(GBytes) other = fixture_with_manifest(f->sealed->file, manifest, others->author, f->keys);
     assert_open_refuses(f, other, IMP_E_ENVELOPE_SHAPE);
@@ -344,6 +352,47 @@ static void test_signature(Fixture *f, gconstpointer unused)
     g_autoptr(GBytes) edited = g_bytes_new_take(copy, n_bytes);
     g_autoptr(GBytes) file = fixture_rebuild(f->plain->file, NULL, edited);
     assert_open_refuses(f, file, IMP_E_SIGNATURE_WRONG);
+}
+
+/* The header of one suite over the envelope of the other: neither a weaker nor a stronger one can be claimed. */
+static void test_other_suite(Fixture *f, gconstpointer unused)
+{
+    ImpSealed *const images[] = {f->plain, f->sealed, f->job};
+    for (gsize i = 0; i < G_N_ELEMENTS(images); i++) {
+        gsize n_bytes;
+        const guint8 *bytes = g_bytes_get_data(images[i]->file, &n_bytes);
+        guint8 *copy = g_memdup2(bytes, n_bytes);
+        copy[10] = (guint8)(IMP_IMAGE_SUITE_P256 + IMP_IMAGE_SUITE_RSA - copy[10]);
+        g_autoptr(GBytes) changed = g_bytes_new_take(copy, n_bytes);
+        g_autoptr(GBytes) file = fixture_fix_trailer(changed);
+        assert_open_refuses(f, file, IMP_E_ENVELOPE_SHAPE);
+    }
+}
+
+/* The manifest, signed and sealed by all rules of the other suite, under a header that says so: the author who signed is not the
+ * one of the clear header, and one who is trusted in the other suite cannot stand in. */
+static void test_downgrade(Fixture *f, gconstpointer unused)
+{
+    guint16 own = imp_key_suite(f->keys->author);
+    guint16 other = (guint16)(IMP_IMAGE_SUITE_P256 + IMP_IMAGE_SUITE_RSA - own);
+    g_autoptr(Keys) others = keys_new_of(other);
+    GError *error = NULL;
+    g_assert_true(imp_keyring_add(f->keys->authors, "other", others->author, &error));
+    g_assert_true(imp_keyring_add(f->keys->image_keys, "other", others->image_key, &error));
+    g_autofree char *manifest = fixture_manifest(f->sealed->file, f->keys);
+    /* Signed in the other suite, sealed in the image's: the inner template must be the header's, too. */
+    g_autoptr(GBytes) inner = fixture_with_manifest(f->sealed->file, manifest, others->author, f->keys);
+    assert_open_refuses(f, inner, IMP_E_ENVELOPE_SHAPE);
+    /* Both in the other suite, the header with it. */
+    g_autoptr(GBytes) outer = fixture_with_manifest(f->sealed->file, manifest, others->author, others);
+    assert_open_refuses(f, outer, IMP_E_ENVELOPE_SHAPE);
+    gsize n_bytes;
+    const guint8 *bytes = g_bytes_get_data(outer, &n_bytes);
+    guint8 *copy = g_memdup2(bytes, n_bytes);
+    copy[10] = (guint8)other;
+    g_autoptr(GBytes) changed = g_bytes_new_take(copy, n_bytes);
+    g_autoptr(GBytes) file = fixture_fix_trailer(changed);
+    assert_open_refuses(f, file, IMP_E_ENVELOPE_SHAPE);
 }
 
 /* Two rightful images of one author and key: parts of one do not fit into the other. */
@@ -485,7 +534,11 @@ static void test_manifest_digests(Fixture *f, gconstpointer unused)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-#define ADD(name, function) g_test_add(name, Fixture, NULL, set_up, function, tear_down)
+    g_autoptr(Keys) p256 = keys_new();
+    g_autoptr(Keys) rsa = keys_new_of(IMP_IMAGE_SUITE_RSA);
+#define ADD(name, function)                                                                                  \
+    g_test_add(name, Fixture, p256, set_up, function, tear_down);                                            \
+    g_test_add("/suite-2" name, Fixture, rsa, set_up, function, tear_down)
     ADD("/refusals/fixed-header", test_fixed_header);
     ADD("/refusals/clear-header", test_clear_header);
     ADD("/refusals/clear-header-keys", test_clear_header_keys);
@@ -496,6 +549,8 @@ int main(int argc, char **argv)
     ADD("/refusals/envelope-trailing", test_envelope_trailing);
     ADD("/refusals/envelope-ber", test_envelope_ber);
     ADD("/refusals/signature", test_signature);
+    ADD("/refusals/other-suite", test_other_suite);
+    ADD("/refusals/downgrade", test_downgrade);
     ADD("/refusals/swapped-parts", test_swapped_parts);
     ADD("/refusals/manifest-syntax", test_manifest_syntax);
     ADD("/refusals/manifest", test_manifest);
