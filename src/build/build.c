@@ -11,10 +11,11 @@
 #include "build/plan.h"
 #include "build/recipe.h"
 #include "device/device_json.h"
-#include "device/table.h"
+#include "device/packs.h"
 
 /* What the functions below share while one recipe is built. Sources of the map are the data (by index), then the places. */
 typedef struct {
+    const char *packs_dir;
     ImpYaml *yaml;
     char *folder;
     ImpRecipe *recipe;
@@ -362,7 +363,7 @@ static ImpContent *build_content(Builder *b)
     GError *error = NULL;
     ImpRecipe *recipe = b->recipe;
     if (recipe->device != NULL) {
-        b->device = imp_device_lookup(recipe->device, &error);
+        b->device = imp_packs_lookup(b->packs_dir, recipe->device, NULL, &error);
         if (b->device == NULL)
             imp_yaml_take(b->yaml, recipe->device_node, error);
     }
@@ -394,7 +395,8 @@ static ImpContent *build_content(Builder *b)
     return content;
 }
 
-ImpBuilt *imp_build_recipe(const char *path, const char *const *definitions, GError **error)
+ImpBuilt *imp_build_recipe(const char *path, const char *const *definitions, const char *packs_dir,
+                           GError **error)
 {
     g_autoptr(ImpYaml) yaml = imp_yaml_load(path, error);
     if (yaml == NULL)
@@ -407,7 +409,12 @@ ImpBuilt *imp_build_recipe(const char *path, const char *const *definitions, GEr
     g_autoptr(ImpRecipe) recipe = imp_recipe_read(yaml, folder);
     g_autoptr(ImpMap) map = imp_map_new();
     g_autoptr(GHashTable) inputs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    Builder b = {.yaml = yaml, .folder = folder, .recipe = recipe, .map = map, .inputs = inputs};
+    Builder b = {.packs_dir = packs_dir,
+                 .yaml = yaml,
+                 .folder = folder,
+                 .recipe = recipe,
+                 .map = map,
+                 .inputs = inputs};
     ImpContent *content = build_content(&b);
     imp_device_free(b.device);
     if (!imp_yaml_end(yaml, error))

@@ -1,6 +1,6 @@
 /* Builds a recipe with all its inputs.
  *
- *     g_autoptr(ImpBuilt) built = imp_build_recipe("recipe.yaml", NULL, &error);
+ *     g_autoptr(ImpBuilt) built = imp_build_recipe("recipe.yaml", NULL, NULL, &error);
  *     g_autoptr(ImpObject) object = imp_object_new(g_steal_pointer(&built->content), built->inputs, built->n_inputs, &error);
  *     const ImpRelease *release = imp_built_release(built, "shenzhen", &error);
  *
@@ -40,9 +40,10 @@ typedef struct {
 } ImpBuilt;
 
 /* definitions: "NAME=VALUE" for ${NAME} in the recipe, NULL-terminated; NULL = none. Each must be used.
+ * packs_dir: the folder of vendors' packs (device/packs.h); NULL = only our own chips.
  * Errors: one message with every fault that was found, each with its place (base/yaml.h); code of the first: E1005, E1006,
  * E4001 to E4010, E1002 or E1009 for a file. A recipe that writes anything that it does not verify afterwards is not built. */
-ImpBuilt *imp_build_recipe(const char *path, const char *const *definitions,
+ImpBuilt *imp_build_recipe(const char *path, const char *const *definitions, const char *packs_dir,
                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void imp_built_free(ImpBuilt *built);
 

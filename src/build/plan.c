@@ -106,7 +106,7 @@ static void check_write(const ImpPlan *plan, const ImpRecipeStep *step)
 static void check_step(const ImpPlan *plan, const ImpRecipeStep *step, const GArray *items, guint index)
 {
     if (step->step.kind == IMP_STEP_ERASE && step->step.erase == IMP_ERASE_ALL &&
-        plan->device->erase_all_algorithm < 0)
+        !imp_device_can_erase_all(plan->device))
         imp_yaml_fault(plan->yaml, step->node, IMP_E_RECIPE,
                        "%s cannot be erased as a whole; 'erase: used' erases what is programmed",
                        plan->device->name);

@@ -99,6 +99,7 @@ typedef struct {
     const ImpClock *clock;
     const ImpRandom *random;
     const char *data_dir; /* the user's: the ledger of `imprint run` lies here */
+    const char *packs_dir; /* the user's: vendors' packs (device/packs.h) */
     const char *config_dir; /* the user's: where and as whom `imprint cloud` works */
 } ImpCliEnv;
 

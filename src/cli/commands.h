@@ -18,6 +18,8 @@ gboolean imp_command_target_identify(ImpCli *cli, GError **error);
 /* device.c */
 gboolean imp_command_device_list(ImpCli *cli, GError **error);
 gboolean imp_command_device_show(ImpCli *cli, GError **error);
+gboolean imp_command_device_add(ImpCli *cli, GError **error);
+gboolean imp_command_device_remove(ImpCli *cli, GError **error);
 
 /* doctor.c */
 gboolean imp_command_doctor(ImpCli *cli, GError **error);

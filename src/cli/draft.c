@@ -6,14 +6,14 @@
 
 #include "build/build.h"
 #include "cli/commands.h"
-#include "device/table.h"
+#include "device/packs.h"
 
 /* ---- check ---- */
 
 gboolean imp_command_check(ImpCli *cli, GError **error)
 {
     const char *path = cli->arguments[0];
-    g_autoptr(ImpBuilt) built = imp_build_recipe(path, cli->definitions, error);
+    g_autoptr(ImpBuilt) built = imp_build_recipe(path, cli->definitions, cli->env->packs_dir, error);
     if (built == NULL)
         return FALSE;
     guint n = g_strv_length(built->warnings);
@@ -129,7 +129,7 @@ gboolean imp_command_new(ImpCli *cli, GError **error)
     const char *name, *path = cli->arguments[0];
     if (!imp_cli_require(cli, IMP_OPTION_DEVICE, &name, error))
         return FALSE;
-    g_autoptr(ImpDevice) device = imp_device_lookup(name, error);
+    g_autoptr(ImpDevice) device = imp_packs_lookup(cli->env->packs_dir, name, NULL, error);
     if (device == NULL)
         return FALSE;
     g_autofree char *text = draft(path, name, device);

@@ -12,6 +12,7 @@ int main(int argc, char **argv)
     imp_http_client_init();
     g_autofree char *data_dir = g_build_filename(g_get_user_data_dir(), "imprint", NULL);
     g_autofree char *config_dir = g_build_filename(g_get_user_config_dir(), "imprint", NULL);
+    g_autofree char *packs_dir = g_build_filename(data_dir, "packs", NULL);
     const char *no_colour = getenv("NO_COLOR");
     ImpCliEnv env = {
         .in = stdin,
@@ -23,6 +24,7 @@ int main(int argc, char **argv)
         .clock = imp_clock_system(),
         .random = imp_random_system(),
         .data_dir = data_dir,
+        .packs_dir = packs_dir,
         .config_dir = config_dir,
     };
     return imp_cli_main(argc, argv, &env);

@@ -10,7 +10,7 @@
 ImpObject *imp_recipe_object(const ImpCli *cli, const char *path, const char *release,
                              ImpRestrictions *out_restrictions, GError **error)
 {
-    g_autoptr(ImpBuilt) built = imp_build_recipe(path, cli->definitions, error);
+    g_autoptr(ImpBuilt) built = imp_build_recipe(path, cli->definitions, cli->env->packs_dir, error);
     if (built == NULL)
         return NULL;
     for (char **warning = built->warnings; *warning != NULL; warning++)
@@ -38,7 +38,7 @@ static gboolean terms_of_release(const ImpCli *cli, ImpSealTerms *terms, char **
     }
     if (recipe == NULL)
         return TRUE;
-    g_autoptr(ImpBuilt) built = imp_build_recipe(recipe, cli->definitions, error);
+    g_autoptr(ImpBuilt) built = imp_build_recipe(recipe, cli->definitions, cli->env->packs_dir, error);
     const ImpRelease *release = built != NULL ? imp_built_release(built, name, error) : NULL;
     if (release == NULL)
         return FALSE;

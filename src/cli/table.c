@@ -87,9 +87,20 @@ const ImpCommandEntry imp_cli_commands[] = {
      "Debug port, core, the device of the table whose checks all hold, its unique ID, and whether it is "
      "locked\n"
      "against reading. The chip is neither reset nor halted: its firmware goes on."},
-    {"device list", "", 0, 0, 0, imp_command_device_list, "list the chips that this version knows", NULL},
+    {"device list", "[FILTER]", 0, 1, 0, imp_command_device_list,
+     "list the chips that are known: those of this version, and those of the packs that were added",
+     "With FILTER only those with it in a name."},
     {"device show", "NAME", 1, 1, 0, imp_command_device_show,
-     "show a chip: memories, sectors, how it is told from others", NULL},
+     "show a chip: memories, sectors, how it is told from others",
+     "NAME as in a recipe: of a chip, NAME:CORE for one of its cores, VENDOR::NAME for that of a vendor's "
+     "pack."},
+    {"device add", "FILE.pack|FILE.pdsc", 1, 1, 0, imp_command_device_add,
+     "make the chips of a vendor's CMSIS-Pack known",
+     "The pack's description and its flash algorithms are kept in the user's data folder (imprint/packs), "
+     "the\n"
+     "rest of it is not needed. FILE.pdsc is that of an unpacked pack. The newest version of a pack counts."},
+    {"device remove", "VENDOR.PACK[.VERSION]", 1, 1, 0, imp_command_device_remove, "forget a pack",
+     "Objects and images that were built with it stay as they are."},
     {"doctor", "", 0, 0, O(PROBE), imp_command_doctor,
      "check the set-up of the desk; each line says what to do",
      "The chips' algorithms, the folder and the ledger of imprint run, the probes on USB (or that of "

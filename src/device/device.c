@@ -39,6 +39,17 @@ const ImpDeviceLock *imp_device_lock_of(const ImpDevice *device, guint level)
     return NULL;
 }
 
+gboolean imp_device_can_erase_all(const ImpDevice *device)
+{
+    if (device->erase_all_algorithm >= 0)
+        return (gsize)device->erase_all_algorithm < device->n_algorithms &&
+               device->algorithms[device->erase_all_algorithm]->erase_chip != IMP_ENTRY_NONE;
+    for (gsize i = 0; i < device->n_algorithms; i++)
+        if ((int)i != device->unlock_algorithm && !device->algorithms[i]->spared)
+            return TRUE;
+    return FALSE;
+}
+
 const ImpAlgorithm *imp_device_algorithm_at(const ImpDevice *device, guint64 address, guint64 size_bytes)
 {
     for (gsize i = 0; i < device->n_algorithms; i++) {

@@ -50,6 +50,7 @@ typedef struct {
     guint32 erase_ms_max; /* time limit for one sector */
     ImpSectorRun *sectors;
     gsize n_sectors;
+    gboolean spared; /* erasing everything leaves its memory alone: option bytes, external flash */
 } ImpAlgorithm;
 
 /* A word that the chip must show before anything is written: (word & mask) == value. */
@@ -93,6 +94,7 @@ typedef struct {
     char *core; /* "cortex-m0" */
     guint32 core_hz; /* the core's clock after reset, for time limits and Init's clk */
     guint32 dpidr; /* expected DPIDR, 0 = any */
+    guint access_port; /* the MEM-AP behind which the core is: ADIv5, SELECT.APSEL; up to IMP_DEVICE_AP_MAX */
     guint64 ram_start; /* RAM that algorithms may use */
     guint32 ram_bytes;
     guint64 uid_address; /* the chip's unique ID */
@@ -101,7 +103,7 @@ typedef struct {
     gsize n_checks;
     ImpAlgorithm **algorithms; /* non-overlapping ranges, sorted by start */
     gsize n_algorithms;
-    int erase_all_algorithm; /* index of the algorithm whose EraseChip is the mass erase: every range but option bytes; -1 = none */
+    int erase_all_algorithm; /* index of the algorithm whose EraseChip is the mass erase: every range but those that are spared; -1 = none: each on its own */
     /* Read protection, as far as it is known. A lock is in force after launch_writes or a power cycle. */
     ImpDeviceCheck
         *open; /* the word that says that memory is not protected, read where it can be; NULL = not known */
@@ -122,6 +124,9 @@ void imp_device_free(ImpDevice *device);
 
 /* The lock of that level; NULL if the device has none. Borrowed. */
 const ImpDeviceLock *imp_device_lock_of(const ImpDevice *device, guint level);
+
+/* FALSE if there is nothing that erasing everything could erase. */
+gboolean imp_device_can_erase_all(const ImpDevice *device);
 
 /* The algorithm whose range holds all of address..address+size_bytes-1; NULL if none does. Borrowed. */
 const ImpAlgorithm *imp_device_algorithm_at(const ImpDevice *device, guint64 address, guint64 size_bytes);

@@ -41,6 +41,8 @@ static json_t *encode_algorithm(const ImpAlgorithm *algorithm, gsize blob)
         json_array_append_new(sectors, run);
     }
     json_object_set_new(object, "sectors", sectors);
+    if (algorithm->spared)
+        json_object_set_new(object, "spared", json_true());
     return object;
 }
 
@@ -122,6 +124,8 @@ json_t *imp_device_encode(const ImpDevice *device, GPtrArray **out_blobs)
     json_object_set_new(object, "core", json_string(device->core));
     put_uint(object, "core_hz", device->core_hz);
     put_uint(object, "dpidr", device->dpidr);
+    if (device->access_port != 0)
+        put_uint(object, "access_port", device->access_port);
     put_uint(object, "ram_start", device->ram_start);
     put_uint(object, "ram_bytes", device->ram_bytes);
     put_uint(object, "uid_address", device->uid_address);
@@ -230,6 +234,7 @@ static ImpAlgorithm *decode_algorithm(const json_t *object, Decoder *decoder, GE
     algorithm->program_ms_max = (guint32)imp_json_u64(&r, "program_ms_max", 1, IMP_ALGORITHM_TIMEOUT_MS_MAX);
     algorithm->erase_ms_max = (guint32)imp_json_u64(&r, "erase_ms_max", 1, IMP_ALGORITHM_TIMEOUT_MS_MAX);
     read_sectors(&r, algorithm, decoder);
+    algorithm->spared = imp_json_has(&r, "spared") && imp_json_bool(&r, "spared");
     return imp_json_end(&r, error) ? g_steal_pointer(&algorithm) : NULL;
 }
 
@@ -426,6 +431,8 @@ ImpDevice *imp_device_decode(const json_t *object, GBytes *const *blobs, gsize n
     device->core = g_strdup(imp_json_string(&r, "core", 1, IMP_DEVICE_TEXT_MAX));
     device->core_hz = (guint32)imp_json_u64(&r, "core_hz", 1, G_MAXUINT32);
     device->dpidr = (guint32)imp_json_u64(&r, "dpidr", 0, G_MAXUINT32);
+    if (imp_json_has(&r, "access_port"))
+        device->access_port = (guint)imp_json_u64(&r, "access_port", 0, IMP_DEVICE_AP_MAX);
     device->ram_start = imp_json_u64(&r, "ram_start", 0, IMP_DEVICE_SPACE_END - 1);
     device->ram_bytes = (guint32)imp_json_u64(&r, "ram_bytes", 1, G_MAXUINT32);
     device->uid_address = imp_json_u64(&r, "uid_address", 0, IMP_DEVICE_SPACE_END - 1);

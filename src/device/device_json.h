@@ -1,12 +1,12 @@
 /* The JSON form of an ImpDevice, as the manifest of an image carries it. The algorithms' blobs travel apart, as sections
  * of the image: "blob" is an index into them.
  *
- *     device     { "name" "core" "core_hz" "dpidr" "ram_start" "ram_bytes" "uid_address" "uid_bytes"
+ *     device     { "name" "core" "core_hz" "dpidr" "access_port"? "ram_start" "ram_bytes" "uid_address" "uid_bytes"
  *                  "checks": [check…] "algorithms": [algorithm…] "erase_all_algorithm"? "open"? "locks"? "unlock"? "launch"? }
  *     check      { "address" "mask" "value" "what" }
  *     algorithm  { "name" "blob" "static_base" "init" "uninit" "erase_chip"? "erase_sector" "program_page" "blank_check"?
  *                  "verify"? "start" "size_bytes" "page_bytes" "erased_byte" "program_ms_max" "erase_ms_max"
- *                  "sectors": [{ "start" "size_bytes" }…] }
+ *                  "sectors": [{ "start" "size_bytes" }…] "spared"? }
  *     open       a check; locks [{ "level" "address" "n_bytes" "bytes": hex }…]; launch [write…]
  *     unlock     { "by": "writes" "writes": [write…] } or { "by": "algorithm" "algorithm" } or { "by": "ctrl-ap" "ap" }
  *     write      { "address" "value" "wait"?: { "address" "mask" "value" "ms" } }

@@ -7,7 +7,10 @@
 
 static gboolean connect_target(ImpThreadPort *port, const ImpContent *content, GError **error)
 {
-    ImpTargetOptions options = {.swd_hz = content->swd_hz, .mode = content->attach, .cancel = &port->cancel};
+    ImpTargetOptions options = {.swd_hz = content->swd_hz,
+                                .mode = content->attach,
+                                .access_port = content->device->access_port,
+                                .cancel = &port->cancel};
     imp_thread_let_go(port);
     if (g_str_has_prefix(port->probe_spec, GDB_PREFIX)) {
         port->target =

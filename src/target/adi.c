@@ -11,7 +11,8 @@
 #define STAT_POWER_ACK     0xA0000000u
 #define STAT_STICKYERR     0x20u
 #define STAT_WDATAERR      0x80u
-/* SELECT (B2.2.9): AP 0, bank 0xF, where IDR is */
+/* SELECT (B2.2.9): APSEL; bank 0xF, where IDR is */
+#define SELECT_AP(ap)   ((guint32)(ap) << 24)
 #define SELECT_IDR_BANK 0xF0u
 /* IDR (C1.2.3): bits 16:13 */
 #define IDR_CLASS(idr)   (((idr) >> 13) & 0xFu)
@@ -53,7 +54,7 @@ static gboolean select_swd(ImpAdi *adi, GError **error)
     return imp_dap_sequence(adi->dap, bits, sizeof bits * 8, error);
 }
 
-/* Line reset, DPIDR (the only register that may be read then), sticky flags cleared, AP 0 bank 0. */
+/* Line reset, DPIDR (the only register that may be read then), sticky flags cleared, the AP's bank 0. */
 static gboolean wake_line(ImpAdi *adi, guint32 *out_dpidr, GError **error)
 {
     guint8 dpidr[4];
@@ -62,7 +63,7 @@ static gboolean wake_line(ImpAdi *adi, guint32 *out_dpidr, GError **error)
         return FALSE;
     imp_dap_read(adi->dap, IMP_DP_IDR, dpidr);
     imp_dap_write(adi->dap, IMP_DP_ABORT, ABORT_CLEAR_STICKY);
-    imp_dap_write(adi->dap, IMP_DP_SELECT, 0);
+    imp_dap_write(adi->dap, IMP_DP_SELECT, SELECT_AP(adi->access_port));
     if (!imp_dap_flush(adi->dap, error))
         return FALSE;
     *out_dpidr = imp_le32(dpidr);
@@ -114,17 +115,17 @@ static gboolean power_up(ImpAdi *adi, GError **error)
 static gboolean identify_ap(ImpAdi *adi, GError **error)
 {
     guint8 idr[4];
-    imp_dap_write(adi->dap, IMP_DP_SELECT, SELECT_IDR_BANK);
+    imp_dap_write(adi->dap, IMP_DP_SELECT, SELECT_AP(adi->access_port) | SELECT_IDR_BANK);
     imp_dap_read(adi->dap, IMP_AP_IDR, idr);
-    imp_dap_write(adi->dap, IMP_DP_SELECT, 0);
+    imp_dap_write(adi->dap, IMP_DP_SELECT, SELECT_AP(adi->access_port));
     if (!imp_dap_flush(adi->dap, error))
         return FALSE;
     adi->ap_idr = imp_le32(idr);
     if (IDR_CLASS(adi->ap_idr) == IDR_CLASS_MEM_AP)
         return TRUE;
     imp_error_set(error, IMP_E_UNKNOWN_CORE,
-                  "access port 0 of the chip (DPIDR 0x%08X) leads to no memory (IDR 0x%08X)", adi->dpidr,
-                  adi->ap_idr);
+                  "access port %u of the chip (DPIDR 0x%08X) leads to no memory (IDR 0x%08X)",
+                  adi->access_port, adi->dpidr, adi->ap_idr);
     return FALSE;
 }
 

@@ -18,6 +18,7 @@ typedef struct {
     ImpLinkHealth *health;
     guint32 swd_hz;
     guint32 round_trip_us; /* of a packet without SWD, measured while connecting */
+    guint access_port; /* the MEM-AP that is used: APSEL */
     guint32 dpidr;
     guint32 ap_idr;
     guint32 tar_wrap; /* bytes */

@@ -202,11 +202,43 @@ static gint compare_sectors(gconstpointer a, gconstpointer b)
     return x->start < y->start ? -1 : x->start > y->start;
 }
 
+/* TRUE if erasing everything erases this algorithm's memory: not option bytes, and what else is left alone. */
+static gboolean is_of_all(const ImpDevice *device, gsize i)
+{
+    return (int)i != device->unlock_algorithm && !device->algorithms[i]->spared;
+}
+
+/* TRUE if erasing everything takes EraseChip of this algorithm: of the one that erases all, or where there is none such, of
+ * each that has it. */
+static gboolean is_mass_erased(const ImpDevice *device, gsize i)
+{
+    if (device->erase_all_algorithm >= 0)
+        return (int)i == device->erase_all_algorithm;
+    return is_of_all(device, i) && device->algorithms[i]->erase_chip != IMP_ENTRY_NONE;
+}
+
+/* Erasing everything where nothing does it at once: sector by sector what has no EraseChip. */
+static void add_whole(ImpFlash *flash, GArray *sectors)
+{
+    const ImpDevice *device = flash->device;
+    for (gsize i = 0; device->erase_all_algorithm < 0 && i < device->n_algorithms; i++) {
+        const ImpAlgorithm *a = device->algorithms[i];
+        for (guint64 at = a->start;
+             is_of_all(device, i) && !is_mass_erased(device, i) && at < a->start + a->size_bytes;) {
+            add_sector(flash, sectors, at);
+            const Sector *last = &g_array_index(sectors, Sector, sectors->len - 1);
+            at = last->start + last->size_bytes;
+        }
+    }
+}
+
 /* The sectors to erase, sorted, each once. */
 static GArray *list_sectors(ImpFlash *flash)
 {
     const ImpFlashJob *job = flash->job;
     GArray *sectors = g_array_new(FALSE, FALSE, sizeof(Sector));
+    if (job->erase == IMP_FLASH_ERASE_ALL)
+        add_whole(flash, sectors);
     for (gsize i = 0; job->erase == IMP_FLASH_ERASE_SECTORS && i < job->n_sectors; i++)
         add_sector(flash, sectors, job->sectors[i]);
     for (gsize i = 0; job->erase == IMP_FLASH_ERASE_USED && i < job->n_segments; i++) {
@@ -276,11 +308,8 @@ static gboolean check_job(ImpFlash *flash, GError **error)
     for (gsize i = 0; job->erase == IMP_FLASH_ERASE_SECTORS && i < job->n_sectors; i++)
         if (imp_device_algorithm_at(device, job->sectors[i], 1) == NULL)
             return no_algorithm(flash, job->sectors[i], error);
-    if (job->erase == IMP_FLASH_ERASE_ALL &&
-        (device->erase_all_algorithm < 0 || (gsize)device->erase_all_algorithm >= device->n_algorithms ||
-         device->algorithms[device->erase_all_algorithm]->erase_chip == IMP_ENTRY_NONE)) {
-        imp_error_set(error, IMP_E_NO_ALGORITHM, "%s: there is no way to erase everything at once",
-                      device->name);
+    if (job->erase == IMP_FLASH_ERASE_ALL && !imp_device_can_erase_all(device)) {
+        imp_error_set(error, IMP_E_NO_ALGORITHM, "%s: there is no way to erase everything", device->name);
         return FALSE;
     }
     return check_segments(flash, error);
@@ -292,8 +321,8 @@ static gboolean load(ImpFlash *flash, const GArray *sectors, GError **error)
     const ImpFlashJob *job = flash->job;
     const ImpDevice *device = flash->device;
     gboolean need[IMP_DEVICE_ALGORITHMS_MAX] = {0}, have[IMP_DEVICE_ALGORITHMS_MAX] = {0};
-    if (job->erase == IMP_FLASH_ERASE_ALL)
-        need[device->erase_all_algorithm] = TRUE;
+    for (gsize i = 0; job->erase == IMP_FLASH_ERASE_ALL && i < device->n_algorithms; i++)
+        need[i] = is_mass_erased(device, i);
     for (guint i = 0; i < sectors->len; i++)
         need[index_in_device(flash, g_array_index(sectors, Sector, i).algorithm)] = TRUE;
     for (gsize i = 0; i < job->n_segments; i++) {
@@ -333,7 +362,7 @@ static void mark_blank(ImpFlash *flash, const GArray *sectors)
 {
     const ImpDevice *device = flash->device;
     for (gsize i = 0; flash->job->erase == IMP_FLASH_ERASE_ALL && i < device->n_algorithms; i++)
-        if ((int)i != device->unlock_algorithm) /* a mass erase leaves option bytes */
+        if (is_of_all(device, i))
             memset(flash->blank[i], 1, page_count(device->algorithms[i]));
     for (guint i = 0; i < sectors->len; i++) {
         const Sector *sector = &g_array_index(sectors, Sector, i);
@@ -350,8 +379,12 @@ static void mark_blank(ImpFlash *flash, const GArray *sectors)
 
 static gboolean erase_all(ImpFlash *flash, GError **error)
 {
-    const ImpAlgorithm *a = flash->device->algorithms[flash->device->erase_all_algorithm];
-    return imp_runner_erase_chip(flash->runner, index_loaded(flash, a), error);
+    const ImpDevice *device = flash->device;
+    for (gsize i = 0; i < device->n_algorithms; i++)
+        if (is_mass_erased(device, i) &&
+            !imp_runner_erase_chip(flash->runner, index_loaded(flash, device->algorithms[i]), error))
+            return FALSE;
+    return TRUE;
 }
 
 /* TRUE if the sectors are all that a mass erase would take, so that one may stand for those of its own algorithm. */
@@ -367,7 +400,7 @@ static gboolean is_everything(const ImpFlash *flash, const GArray *sectors)
         bytes[index_in_device(flash, sector->algorithm)] += sector->size_bytes;
     }
     for (gsize i = 0; i < device->n_algorithms; i++)
-        if ((int)i != device->unlock_algorithm && bytes[i] < device->algorithms[i]->size_bytes)
+        if (is_of_all(device, i) && bytes[i] < device->algorithms[i]->size_bytes)
             return FALSE;
     return TRUE;
 }
@@ -426,7 +459,8 @@ static gboolean program(ImpFlash *flash, Page *page, GError **error)
 static void count_work(ImpFlash *flash, const GArray *sectors, Page *page)
 {
     const ImpFlashJob *job = flash->job;
-    flash->erase_total = job->erase == IMP_FLASH_ERASE_ALL ? 1 : 0;
+    for (gsize i = 0; job->erase == IMP_FLASH_ERASE_ALL && i < flash->device->n_algorithms; i++)
+        flash->erase_total += is_mass_erased(flash->device, i);
     for (guint i = 0; i < sectors->len; i++)
         flash->erase_total += g_array_index(sectors, Sector, i).size_bytes;
     for (gsize i = 0; i < job->n_segments; i++)

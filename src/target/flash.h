@@ -17,7 +17,8 @@ typedef struct ImpFlash ImpFlash;
 
 typedef enum {
     IMP_FLASH_ERASE_NONE = 2,
-    IMP_FLASH_ERASE_ALL, /* mass erase: EraseChip of device->erase_all_algorithm */
+    IMP_FLASH_ERASE_ALL, /* mass erase: EraseChip of device->erase_all_algorithm; where there is none, every algorithm's
+                            memory but those that are spared, by EraseChip or sector by sector */
     IMP_FLASH_ERASE_USED, /* the sectors that the segments touch; one mass erase if that is all there are */
     IMP_FLASH_ERASE_SECTORS, /* the listed sectors */
 } ImpFlashErase;

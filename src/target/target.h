@@ -21,6 +21,7 @@ typedef struct ImpTarget ImpTarget;
 typedef struct {
     guint32 swd_hz; /* SWCLK; 0 = IMP_SWD_HZ_DEFAULT */
     ImpAttachMode mode; /* 0 = IMP_ATTACH_NORMAL */
+    guint access_port; /* behind which the core is (ImpDevice.access_port); a GDB server knows it by itself */
     const gint *
         cancel; /* read with g_atomic_int_get: other than 0 ends long work with IMP_E_CANCELLED; may be NULL */
 } ImpTargetOptions;

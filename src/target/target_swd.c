@@ -333,6 +333,7 @@ static ImpTarget *open_target(ImpProbe *probe, const ImpClock *clock, const ImpT
     adi->cancel = options->cancel;
     adi->health = &target->health;
     adi->swd_hz = options->swd_hz != 0 ? options->swd_hz : IMP_SWD_HZ_DEFAULT;
+    adi->access_port = options->access_port;
     target->swd_hz = adi->swd_hz;
     adi->tar_wrap = IMP_ADI_TAR_WRAP_MIN;
     GError *why = NULL;

@@ -72,7 +72,7 @@ static char *digest_of(const char *data)
     g_autoptr(GError) error = NULL;
     g_autofree char *recipe = g_strdup_printf("imprint: 1\nname: T\ndevice: nRF51822\ndata:\n%s", data);
     g_assert_true(g_file_set_contents("r.yaml", recipe, -1, NULL));
-    g_autoptr(ImpBuilt) built = imp_build_recipe("r.yaml", NULL, &error);
+    g_autoptr(ImpBuilt) built = imp_build_recipe("r.yaml", NULL, NULL, &error);
     g_assert_no_error(error);
     g_autoptr(ImpObject) object =
         imp_object_new(g_steal_pointer(&built->content), built->inputs, built->n_inputs, &error);

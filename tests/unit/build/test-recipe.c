@@ -253,7 +253,7 @@ static void run_block(gconstpointer data)
     g_autofree char *first_line = g_strndup(block->recipe, strcspn(block->recipe, "\n"));
     g_auto(GStrv) words =
         g_str_has_prefix(first_line, "# -D ") ? g_strsplit(first_line + 5, " -D ", -1) : NULL;
-    g_autoptr(ImpBuilt) built = imp_build_recipe("r.yaml", (const char *const *)words, &error);
+    g_autoptr(ImpBuilt) built = imp_build_recipe("r.yaml", (const char *const *)words, NULL, &error);
     g_assert_true((built == NULL) == (error != NULL));
     if (built)
         check_pools(built->content);
@@ -289,8 +289,8 @@ static void test_reproducible(void)
                   g_file_set_contents(path, recipe, -1, NULL));
     g_assert_true(g_file_set_contents(app, files[0].text, -1, NULL) &&
                   g_file_set_contents(blob, files[4].text, -1, NULL));
-    g_autoptr(ImpBuilt) one = imp_build_recipe("r.yaml", NULL, &error),
-                        two = imp_build_recipe(path, NULL, &error);
+    g_autoptr(ImpBuilt) one = imp_build_recipe("r.yaml", NULL, NULL, &error),
+                        two = imp_build_recipe(path, NULL, NULL, &error);
     g_assert_no_error(error);
     g_autofree char *a = describe(one), *b = describe(two);
     g_assert_cmpstr(a, ==, b);
@@ -333,7 +333,7 @@ static void test_content_digest(void)
         g_autoptr(GError) error = NULL;
         g_autofree char *digest = NULL;
         g_assert_true(g_file_set_contents("r.yaml", rows[i].recipe, -1, NULL));
-        g_autoptr(ImpBuilt) built = imp_build_recipe("r.yaml", NULL, &error);
+        g_autoptr(ImpBuilt) built = imp_build_recipe("r.yaml", NULL, NULL, &error);
         g_assert_no_error(error);
         g_autoptr(GBytes) object = object_of(built, &digest);
         if (i == 0)
@@ -351,7 +351,7 @@ static void test_release(void)
                                       "imprint: 1\nname: T\ndevice: nRF51822\ndata: {a: {file: app.hex}}\n"
                                       "releases:\n  bench: {kind: sap}\n",
                                       -1, NULL));
-    g_autoptr(ImpBuilt) built = imp_build_recipe("r.yaml", NULL, &error);
+    g_autoptr(ImpBuilt) built = imp_build_recipe("r.yaml", NULL, NULL, &error);
     g_assert_no_error(error);
     g_assert_nonnull(imp_built_release(built, "bench", &error));
     g_assert_null(imp_built_release(built, "bensh", &error));
@@ -367,7 +367,7 @@ static void test_example(void)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *path = g_build_filename(g_getenv("EXAMPLES"), "microbit.yaml", NULL);
-    g_autoptr(ImpBuilt) built = imp_build_recipe(path, NULL, &error);
+    g_autoptr(ImpBuilt) built = imp_build_recipe(path, NULL, NULL, &error);
     g_assert_no_error(error);
     const ImpContent *c = built->content;
     check_pools(c);
@@ -389,7 +389,7 @@ static void test_example(void)
 static void test_no_file(void)
 {
     g_autoptr(GError) error = NULL;
-    g_assert_null(imp_build_recipe("nothing.yaml", NULL, &error));
+    g_assert_null(imp_build_recipe("nothing.yaml", NULL, NULL, &error));
     g_assert_error(error, IMP_ERROR, IMP_E_NOT_FOUND);
 }
 
