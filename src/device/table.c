@@ -17,8 +17,12 @@ extern const guint8 flm_nrf52_uicr[];
 extern const gsize flm_nrf52_uicr_bytes;
 extern const guint8 flm_stm32f1_flash[];
 extern const gsize flm_stm32f1_flash_bytes;
+extern const guint8 flm_stm32f1_options[];
+extern const gsize flm_stm32f1_options_bytes;
 extern const guint8 flm_stm32g0_flash[];
 extern const gsize flm_stm32g0_flash_bytes;
+extern const guint8 flm_stm32g0_options[];
+extern const gsize flm_stm32g0_options_bytes;
 
 /* CPUID: ARMv6-M Architecture Reference Manual, B3.2.3. Variant and revision are left open. */
 #define CPUID_ADDRESS       0xE000ED00u
@@ -131,8 +135,11 @@ static const ImpDeviceCheck stm32f103xb_checks[] = {
 /* FLASH_OBR: PM0075, 3.7. */
 static const ImpDeviceCheck stm32f103xb_open = {0x4002201Cu, 0x00000002u, 0,
                                                 (char *)"FLASH_OBR.RDPRT is not set"};
+/* Option byte RDP and its complement: PM0075, 2.4.1. */
+static const ImpDeviceLock stm32f103xb_locks[] = {{1, 0x1FFFF800u, {0x00, 0xFF}, 2}};
 static const EmbeddedFlm stm32f103xb_algorithms[] = {
     {flm_stm32f1_flash, &flm_stm32f1_flash_bytes, "stm32f1-flash.flm"},
+    {flm_stm32f1_options, &flm_stm32f1_options_bytes, "stm32f1-options.flm"},
 };
 
 static const char *const stm32g071xb_names[] = {"STM32G071xB", "STM32G071CB", "STM32G071EB", "STM32G071GB",
@@ -144,8 +151,19 @@ static const ImpDeviceCheck stm32g071xb_checks[] = {
     {STM32G0_PIDR1, 0x0F, 0x04, (char *)"the ROM table's part number is 0x460 (PIDR1)"},
     {STM32G0_F_SIZE, STM32G0_F_SIZE_MASK, 128, (char *)"F_SIZE is 128 KiB"},
 };
+/* FLASH_OPTR.RDP, and the option byte that it is loaded from: RM0444, 3.5.1. */
+static const ImpDeviceCheck stm32g071xb_open = {0x40022020u, 0x000000FFu, 0x000000AAu,
+                                                (char *)"FLASH_OPTR.RDP is level 0"};
+static const ImpDeviceLock stm32g071xb_locks[] = {{1, 0x1FFF7800u, {0xBB}, 1}, {2, 0x1FFF7800u, {0xCC}, 1}};
+/* Keys of FLASH_KEYR and FLASH_OPTKEYR, then FLASH_CR.OBL_LAUNCH: RM0444, 3.3.6, 3.4.2. */
+static const ImpDeviceWrite stm32g071xb_launch[] = {{.address = 0x40022008u, .value = 0x45670123u},
+                                                    {.address = 0x40022008u, .value = 0xCDEF89ABu},
+                                                    {.address = 0x4002200Cu, .value = 0x08192A3Bu},
+                                                    {.address = 0x4002200Cu, .value = 0x4C5D6E7Fu},
+                                                    {.address = 0x40022014u, .value = 1u << 27}};
 static const EmbeddedFlm stm32g071xb_algorithms[] = {
     {flm_stm32g0_flash, &flm_stm32g0_flash_bytes, "stm32g0-flash.flm"},
+    {flm_stm32g0_options, &flm_stm32g0_options_bytes, "stm32g0-options.flm"},
 };
 
 static const TableEntry table[] = {
@@ -211,11 +229,14 @@ static const TableEntry table[] = {
                 .uid_address = STM32F1_U_ID,
                 .uid_bytes = 12,
                 .erase_all_algorithm = 0, /* mass erase of the main flash */
-                .unlock_algorithm = -1,
+                .unlock = IMP_UNLOCK_BY_ALGORITHM,
+                .unlock_algorithm = 1,
             },
         .checks = stm32f103xb_checks,
         .n_checks = G_N_ELEMENTS(stm32f103xb_checks),
         .open = &stm32f103xb_open,
+        .locks = stm32f103xb_locks,
+        .n_locks = G_N_ELEMENTS(stm32f103xb_locks),
         .algorithms = stm32f103xb_algorithms,
         .n_algorithms = G_N_ELEMENTS(stm32f103xb_algorithms),
     },
@@ -231,10 +252,16 @@ static const TableEntry table[] = {
                 .uid_address = STM32G0_U_ID,
                 .uid_bytes = 12,
                 .erase_all_algorithm = 0, /* mass erase of the main flash */
-                .unlock_algorithm = -1,
+                .unlock = IMP_UNLOCK_BY_ALGORITHM,
+                .unlock_algorithm = 1,
             },
         .checks = stm32g071xb_checks,
         .n_checks = G_N_ELEMENTS(stm32g071xb_checks),
+        .open = &stm32g071xb_open,
+        .locks = stm32g071xb_locks,
+        .n_locks = G_N_ELEMENTS(stm32g071xb_locks),
+        .launch_writes = stm32g071xb_launch,
+        .n_launch_writes = G_N_ELEMENTS(stm32g071xb_launch),
         .algorithms = stm32g071xb_algorithms,
         .n_algorithms = G_N_ELEMENTS(stm32g071xb_algorithms),
     },

@@ -11,13 +11,23 @@
 
 typedef struct {
     const char *chip, *device;
+    /* memory of a second algorithm: what is programmed there, and what lies around it afterwards */
+    guint32 second;
+    guint8 bytes[8];
 } Row;
 
-static const Row rows[] = {{"nrf51822", "nRF51822"},
-                           {"nrf52832", "nRF52832"},
-                           {"stm32f103cb", "STM32F103CB"},
-                           {"fastflash", "STM32F103CB"},
-                           {"stm32g071rb", "STM32G071RB"}};
+static const Row rows[] = {
+    {"nrf51822", "nRF51822", 0x10001080, {1, 2, 3, 4, 5, 6, 7, 8}}, /* UICR CUSTOMER */
+    {"nrf52832", "nRF52832", 0x10001080, {1, 2, 3, 4, 5, 6, 7, 8}},
+    {"stm32f103cb",
+     "STM32F103CB",
+     0x1FFFF802,
+     {0xFE, 0x01, 0x12, 0xED, 0x34, 0xCB, 0xFF, 0x00}}, /* USER to WRP0 */
+    {"fastflash", "STM32F103CB", 0x1FFFF804, {0x12, 0xED, 0x34, 0xCB, 0xFF, 0x00, 0xFF, 0x00}},
+    {"stm32g071rb",
+     "STM32G071RB",
+     0x1FFF7808,
+     {0x55, 0x01, 0xFF, 0xFF, 0xAA, 0xFE, 0x00, 0x00}}}; /* PCROP1A start */
 
 typedef struct {
     ImpBoard *board;
@@ -28,6 +38,17 @@ typedef struct {
     guint32 base, size;
     guint8 *before, *after; /* the whole flash */
 } Fixture;
+
+static void attach(Fixture *f)
+{
+    const ImpTargetOptions target = {.swd_hz = 4000000};
+    g_autoptr(GError) error = NULL;
+    f->target = imp_target_attach(&f->probe->probe, &f->probe->clock, &target, &error);
+    g_assert_no_error(error);
+    gboolean good = imp_target_check(f->target, f->device, &error);
+    g_assert_no_error(error);
+    g_assert_true(good);
+}
 
 static void set_up(Fixture *f, const Row *row)
 {
@@ -44,12 +65,7 @@ static void set_up(Fixture *f, const Row *row)
     f->before = g_malloc(f->size);
     f->after = g_malloc(f->size);
     g_assert_true(imp_board_peek(f->board, f->base, f->before, f->size));
-    const ImpTargetOptions target = {.swd_hz = 4000000};
-    f->target = imp_target_attach(&f->probe->probe, &f->probe->clock, &target, &error);
-    g_assert_no_error(error);
-    gboolean good = imp_target_check(f->target, f->device, &error);
-    g_assert_no_error(error);
-    g_assert_true(good);
+    attach(f);
 }
 
 static void tear_down(Fixture *f)
@@ -140,6 +156,138 @@ static void programs(gconstpointer data)
     }
 }
 
+static void power_cycle(Fixture *f)
+{
+    imp_target_detach(f->target);
+    f->target = NULL;
+    imp_board_set_power(f->board, false);
+    imp_board_set_power(f->board, true);
+}
+
+static void must_run(Fixture *f, const ImpFlashJob *job)
+{
+    g_autoptr(GError) error = NULL;
+    gboolean good = run(f, job, &error);
+    g_assert_no_error(error);
+    g_assert_true(good);
+}
+
+/* Main flash and a second memory (UICR, option bytes) in one launch; then the second alone, which changes nothing else. */
+static void several_algorithms(gconstpointer data)
+{
+    static const ImpFlashErase erases[] = {IMP_FLASH_ERASE_ALL, IMP_FLASH_ERASE_USED};
+    static const ImpFlashVerify verifies[] = {IMP_FLASH_VERIFY_CHECKSUM, IMP_FLASH_VERIFY_READ_BACK};
+    const Row *row = data;
+    for (guint i = 0; i < G_N_ELEMENTS(erases); i++) {
+        Fixture f;
+        ImpFlashSegment segments[4];
+        guint8 found[sizeof row->bytes];
+        set_up(&f, data);
+        g_assert_true(imp_device_algorithm_at(f.device, row->second, sizeof row->bytes) ==
+                      f.device->algorithms[1]);
+        make_segments(&f, segments);
+        segments[3] = (ImpFlashSegment){row->second, g_bytes_new_static(row->bytes, sizeof row->bytes)};
+        ImpFlashJob job = {.erase = erases[i],
+                           .program = TRUE,
+                           .verify = verifies[i],
+                           .segments = segments,
+                           .n_segments = G_N_ELEMENTS(segments)};
+        must_run(&f, &job);
+        expect(&f, segments, erases[i]);
+        for (guint again = 0; again < 2; again++) {
+            g_assert_true(imp_board_peek(f.board, f.base, f.after, f.size));
+            g_assert_cmpmem(f.before, f.size, f.after, f.size);
+            g_assert_true(imp_board_peek(f.board, row->second, found, sizeof found));
+            g_assert_cmpmem(found, sizeof found, row->bytes, sizeof row->bytes);
+            power_cycle(&f); /* and the chip is still open */
+            attach(&f);
+            job.erase = IMP_FLASH_ERASE_NONE;
+            job.segments = &segments[3];
+            job.n_segments = 1;
+            must_run(&f, &job);
+        }
+        g_bytes_unref(segments[3].bytes);
+        free_segments(segments);
+        tear_down(&f);
+    }
+}
+
+/* TRUE if the engine gets anything of the flash to see. */
+static gboolean can_read(Fixture *f)
+{
+    const ImpTargetOptions target = {.swd_hz = 4000000};
+    guint8 seen[64], zeroes[sizeof seen] = {0};
+    g_autoptr(GError) error = NULL;
+    g_assert_null(f->target);
+    f->target = imp_target_attach(&f->probe->probe, &f->probe->clock, &target, &error);
+    gboolean good =
+        f->target != NULL && imp_target_read(f->target, f->base + 0x800, seen, sizeof seen, &error);
+    imp_target_detach(f->target);
+    f->target = NULL;
+    return good && memcmp(seen, zeroes, sizeof seen) != 0;
+}
+
+/* Each level of the device's table: programmed without an erase, in force after a power cycle, and from outside memory is as it was. */
+static void locks(gconstpointer data)
+{
+    Fixture f;
+    set_up(&f, data);
+    for (gsize i = 0; i < f.device->n_locks; i++) {
+        const ImpDeviceLock *lock = &f.device->locks[i];
+        ImpFlashSegment segment = {lock->address, g_bytes_new_static(lock->bytes, lock->n_bytes)};
+        const ImpFlashJob job = {.erase = IMP_FLASH_ERASE_NONE,
+                                 .program = TRUE,
+                                 .verify = IMP_FLASH_VERIFY_READ_BACK,
+                                 .segments = &segment,
+                                 .n_segments = 1};
+        must_run(&f, &job);
+        power_cycle(&f);
+        g_assert_false(can_read(&f));
+        g_assert_true(imp_board_peek(f.board, f.base, f.after, f.size));
+        g_assert_cmpmem(f.before, f.size, f.after, f.size);
+        g_bytes_unref(segment.bytes);
+        imp_board_next(f.board, SEED, IMP_BOARD_FILL_RANDOM); /* an open one for the next level */
+        g_assert_true(can_read(&f));
+        attach(&f);
+    }
+    tear_down(&f);
+}
+
+/* EraseChip of an option byte algorithm opens a locked chip and erases it; where nothing is locked it erases. */
+static void option_algorithm_opens(gconstpointer data)
+{
+    for (guint locked = 0; locked < 2; locked++) {
+        Fixture f;
+        struct imp_board_counters counters;
+        set_up(&f, data);
+        const ImpDeviceLock *lock = imp_device_lock_of(f.device, 1);
+        if (f.device->unlock != IMP_UNLOCK_BY_ALGORITHM) {
+            g_test_skip("this family is opened in another way");
+            tear_down(&f);
+            return;
+        }
+        if (locked) {
+            g_assert_true(imp_board_poke(f.board, (guint32)lock->address, lock->bytes, lock->n_bytes));
+            power_cycle(&f);
+            g_assert_false(can_read(&f));
+            attach(&f);
+        }
+        f.device->erase_all_algorithm = f.device->unlock_algorithm;
+        const ImpFlashJob job = {.erase = IMP_FLASH_ERASE_ALL};
+        imp_board_reset_counters(f.board);
+        must_run(&f, &job);
+        imp_board_get_counters(f.board, &counters);
+        g_assert_cmpuint(counters.mass_erases, ==, 1);
+        power_cycle(&f);
+        g_assert_true(can_read(&f));
+        memset(f.before, 0xFF, f.size);
+        g_assert_true(imp_board_peek(f.board, f.base, f.after, f.size));
+        g_assert_cmpmem(f.before, f.size, f.after, f.size);
+        attach(&f);
+        tear_down(&f);
+    }
+}
+
 /* Without an erase: a chip that is not blank is found out, whatever its controller does about it. */
 static void never_passes_over_old_content(gconstpointer data)
 {
@@ -195,6 +343,9 @@ int main(int argc, char **argv)
         const char *what;
         GTestDataFunc run;
     } battery[] = {{"programs", programs},
+                   {"several-algorithms", several_algorithms},
+                   {"locks", locks},
+                   {"option-algorithm-opens", option_algorithm_opens},
                    {"old-content", never_passes_over_old_content},
                    {"stuck-bit", finds_a_stuck_bit}};
     g_test_init(&argc, &argv, NULL);

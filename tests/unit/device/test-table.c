@@ -19,6 +19,16 @@ static void test_names(void)
             g_assert_cmpuint(device->algorithms[device->erase_all_algorithm]->erase_chip, !=, IMP_ENTRY_NONE);
         for (gsize i = 0; i < device->n_checks; i++)
             g_assert_cmpuint(device->checks[i].value & ~device->checks[i].mask, ==, 0);
+        g_assert_nonnull(device->open);
+        g_assert_nonnull(imp_device_lock_of(device, 1));
+        for (gsize i = 0; i < device->n_locks; i++) {
+            const ImpDeviceLock *lock = &device->locks[i];
+            g_assert_nonnull(imp_device_algorithm_at(device, lock->address, lock->n_bytes));
+        }
+        g_assert_true((device->unlock == IMP_UNLOCK_BY_ALGORITHM) == (device->unlock_algorithm >= 0));
+        if (device->unlock_algorithm >= 0)
+            g_assert_cmpuint(device->algorithms[device->unlock_algorithm]->erase_chip, !=, IMP_ENTRY_NONE);
+        g_assert_true((device->unlock == IMP_UNLOCK_BY_WRITES) == (device->n_unlock_writes > 0));
     }
 }
 
@@ -46,7 +56,7 @@ static void test_stm32f103(void)
     g_autoptr(ImpDevice) device = imp_device_lookup("stm32f103rb", NULL);
     g_assert_cmpstr(device->name, ==, "STM32F103xB");
     g_assert_cmpstr(device->core, ==, "cortex-m3");
-    g_assert_cmpuint(device->n_algorithms, ==, 1);
+    g_assert_cmpuint(device->n_algorithms, ==, 2); /* main flash and option bytes */
     g_assert_cmpuint(device->ram_bytes, ==, 20480);
     g_assert_cmpuint(device->uid_bytes, ==, 12);
     g_assert_true(imp_device_algorithm_at(device, 0x08000000, 128 * 1024) == device->algorithms[0]);
