@@ -46,6 +46,18 @@ static const Chip chips[] = {
      .erase_page_us = 22300,
      .erase_all_us = 22300,
      .program_us = 46.3},
+    {.name = "nrf52832",
+     .device = "nRF52832",
+     .flash_bytes = 512 * 1024,
+     .page_bytes = 4096,
+     .unit_bytes = 4,
+     .other_start = 0x10001000, /* UICR, without APPROTECT */
+     .other_bytes = 0x100,
+     .other_user = 0x80,
+     .other_mass_erased = TRUE,
+     .erase_page_us = 89700,
+     .erase_all_us = 295300,
+     .program_us = 67.5},
     {.name = "stm32f103cb",
      .device = "STM32F103CB",
      .openocd = "stm32f1x",
@@ -77,15 +89,15 @@ static const Chip chips[] = {
      .flash_bytes = 128 * 1024,
      .page_bytes = 2048,
      .unit_bytes = 8,
-     .other_start = 0x1FFF7000, /* OTP: nothing touches it */
-     .other_bytes = 0x100,
-     .other_user = 0x100,
+     .other_start = 0x1FFF7800, /* option bytes: as the factory has them */
+     .other_bytes = 0x80,
+     .other_user = 0x80,
      .erase_page_us = 22000,
      .erase_all_us = 22100,
      .program_us = 85},
 };
 
-#define FLASH_BYTES_MAX (256 * 1024)
+#define FLASH_BYTES_MAX (512 * 1024)
 #define OTHER_BYTES_MAX 0x100
 
 typedef struct {
