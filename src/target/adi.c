@@ -14,13 +14,15 @@
 /* SELECT (B2.2.9): APSEL; bank 0xF, where IDR is */
 #define SELECT_AP(ap)   ((guint32)(ap) << 24)
 #define SELECT_IDR_BANK 0xF0u
+#define AP_ACCESS       0x01u /* dap.h: bit 0 of a register's number */
 /* IDR (C1.2.3): bits 16:13 */
 #define IDR_CLASS(idr)   (((idr) >> 13) & 0xFu)
 #define IDR_CLASS_MEM_AP 8u
 /* CSW (C2.2.1; bits 31:24 as the Cortex-M manuals have them): master debug, privileged data access, auto-increment */
-#define CSW_BASE   0x23000010u
-#define CSW_SIZE8  0u
-#define CSW_SIZE32 2u
+#define CSW_BASE      0x23000010u
+#define CSW_DEVICE_EN 0x40u
+#define CSW_SIZE8     0u
+#define CSW_SIZE32    2u
 
 /* A word read in bulk is 46, and TAR and the end of a packet cost some. */
 #define READ_CLOCKS_PER_WORD 46.6
@@ -112,15 +114,17 @@ static gboolean power_up(ImpAdi *adi, GError **error)
     }
 }
 
-static gboolean identify_ap(ImpAdi *adi, GError **error)
+gboolean imp_adi_identify(ImpAdi *adi, GError **error)
 {
-    guint8 idr[4];
+    guint8 idr[4], csw[4];
     imp_dap_write(adi->dap, IMP_DP_SELECT, SELECT_AP(adi->access_port) | SELECT_IDR_BANK);
     imp_dap_read(adi->dap, IMP_AP_IDR, idr);
     imp_dap_write(adi->dap, IMP_DP_SELECT, SELECT_AP(adi->access_port));
+    imp_dap_read(adi->dap, IMP_AP_CSW, csw);
     if (!imp_dap_flush(adi->dap, error))
         return FALSE;
     adi->ap_idr = imp_le32(idr);
+    adi->ap_enabled = (imp_le32(csw) & CSW_DEVICE_EN) != 0;
     if (IDR_CLASS(adi->ap_idr) == IDR_CLASS_MEM_AP)
         return TRUE;
     imp_error_set(error, IMP_E_UNKNOWN_CORE,
@@ -129,19 +133,31 @@ static gboolean identify_ap(ImpAdi *adi, GError **error)
     return FALSE;
 }
 
-gboolean imp_adi_connect(ImpAdi *adi, GError **error)
+gboolean imp_adi_configure(ImpAdi *adi, GError **error)
 {
-    adi->tar_wrap = IMP_ADI_TAR_WRAP_MIN;
-    adi->powered = FALSE;
-    adi->recoveries = 0;
     gint64 begin_us = imp_clock_boot_us(adi->clock);
     if (!imp_dap_configure(adi->dap, adi->swd_hz, error))
         return FALSE;
     adi->round_trip_us = (guint32)((imp_clock_boot_us(adi->clock) - begin_us) / IMP_DAP_CONFIGURE_ROUNDS);
+    return TRUE;
+}
+
+gboolean imp_adi_open_port(ImpAdi *adi, GError **error)
+{
+    adi->tar_wrap = IMP_ADI_TAR_WRAP_MIN;
+    adi->powered = FALSE;
+    adi->recoveries = 0;
+    return find_line(adi, error) && power_up(adi, error);
+}
+
+gboolean imp_adi_connect(ImpAdi *adi, GError **error)
+{
+    if (!imp_adi_configure(adi, error))
+        return FALSE;
     gint64 from_us = imp_clock_boot_us(adi->clock);
     for (guint retries = 0;; retries++) {
         GError *why = NULL;
-        if (find_line(adi, &why) && power_up(adi, &why) && identify_ap(adi, &why))
+        if (imp_adi_open_port(adi, &why) && imp_adi_identify(adi, &why))
             return TRUE;
         if (!imp_adi_may_repeat(adi, why, retries, from_us)) {
             g_propagate_error(error, why);
@@ -149,6 +165,33 @@ gboolean imp_adi_connect(ImpAdi *adi, GError **error)
         }
         g_error_free(why);
     }
+}
+
+/* Registers lie four by four in banks: SELECT has the port and the bank, the transfer A[3:2] (B2.2.9). */
+static ImpDapRegister choose_ap(ImpAdi *adi, guint ap, guint8 reg)
+{
+    imp_dap_write(adi->dap, IMP_DP_SELECT, SELECT_AP(ap) | (reg & 0xF0u));
+    return (ImpDapRegister)((reg & 0x0Cu) | AP_ACCESS);
+}
+
+gboolean imp_adi_read_ap(ImpAdi *adi, guint ap, guint8 reg, guint32 *out, GError **error)
+{
+    guint8 word[4];
+    ImpDapRegister where = choose_ap(adi, ap, reg);
+    imp_dap_read(adi->dap, where, word);
+    imp_dap_write(adi->dap, IMP_DP_SELECT, SELECT_AP(adi->access_port));
+    if (!imp_adi_flush(adi, error))
+        return FALSE;
+    *out = imp_le32(word);
+    return TRUE;
+}
+
+gboolean imp_adi_write_ap(ImpAdi *adi, guint ap, guint8 reg, guint32 value, GError **error)
+{
+    ImpDapRegister where = choose_ap(adi, ap, reg);
+    imp_dap_write(adi->dap, where, value);
+    imp_dap_write(adi->dap, IMP_DP_SELECT, SELECT_AP(adi->access_port));
+    return imp_adi_flush(adi, error);
 }
 
 gdouble imp_adi_read_us(const ImpAdi *adi, guint64 n_bytes)

@@ -21,6 +21,7 @@ typedef struct {
     guint access_port; /* the MEM-AP that is used: APSEL */
     guint32 dpidr;
     guint32 ap_idr;
+    gboolean ap_enabled; /* CSW.DeviceEn: the chip lets accesses through */
     guint32 tar_wrap; /* bytes */
     gboolean csw_known, tar_known;
     guint32 csw, tar;
@@ -31,6 +32,19 @@ typedef struct {
 /* Switches from JTAG to SWD, reads DPIDR, powers the debug domain up, reads the AP's IDR.
  * Errors: IMP_E_NO_TARGET, IMP_E_UNKNOWN_CORE, IMP_E_LINK_*, IMP_E_PROBE_*. */
 gboolean imp_adi_connect(ImpAdi *adi, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* What imp_adi_connect does, in three parts: SWCLK and transfers (no edge on the wires yet); then DPIDR and debug power; then
+ * which memory access port it is, and whether it is enabled. */
+gboolean imp_adi_configure(ImpAdi *adi, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean imp_adi_open_port(ImpAdi *adi, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean imp_adi_identify(ImpAdi *adi, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* One register of any access port (0 to 255), by its address in the port; waits for it. Needs the debug port only. */
+gboolean imp_adi_read_ap(ImpAdi *adi, guint ap, guint8 reg, guint32 *out,
+                         GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean imp_adi_write_ap(ImpAdi *adi, guint ap, guint8 reg, guint32 value,
+                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
+#define IMP_ADI_AP_IDR 0xFC /* C1.2.3: the same in every access port */
 
 /* Asks for debug power to go off; best effort. */
 void imp_adi_power_down(ImpAdi *adi);

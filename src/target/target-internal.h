@@ -29,6 +29,7 @@ typedef struct {
     gboolean (*read_register)(ImpTarget *self, guint number, guint32 *out_value, GError **error);
     gboolean (*write_registers)(ImpTarget *self, const ImpCoreRegister *registers, gsize n_registers,
                                 GError **error);
+    gboolean (*slow_down)(ImpTarget *self, const GError *why, GError **error);
 } ImpTargetOps;
 
 /* An implementation puts this first into its own struct. */
@@ -56,11 +57,16 @@ gboolean imp_target_write_registers(ImpTarget *target, const ImpCoreRegister *re
 
 /* ---- by SWD (target_swd.c) ---- */
 
-typedef struct {
+typedef struct ImpSwdTarget ImpSwdTarget;
+
+struct ImpSwdTarget {
     ImpTarget target;
     ImpAdi adi;
+    gboolean (*connect)(ImpSwdTarget *self, GError **error); /* as the attach mode says */
+    ImpPowerOnFn power_on; /* IMP_ATTACH_POWER_CYCLE */
+    gpointer power_user;
     gboolean left; /* reset_run: the core belongs to its firmware again */
-} ImpSwdTarget;
+};
 
 static inline ImpSwdTarget *imp_swd(ImpTarget *target)
 {

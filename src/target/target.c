@@ -119,6 +119,33 @@ gboolean imp_target_check(ImpTarget *target, const ImpDevice *device, GError **e
     return TRUE;
 }
 
+gboolean imp_target_check_open(ImpTarget *target, const ImpDevice *device, GError **error)
+{
+    const ImpDeviceCheck *open = device->open;
+    guint8 word[4], want[4];
+    GError *why = NULL;
+    if (open == NULL)
+        return TRUE;
+    gboolean read = imp_target_read(target, open->address, word, sizeof word, &why);
+    if (read && (imp_le32(word) & open->mask) == open->value)
+        return TRUE;
+    if (!read && why->code != IMP_E_BUS_FAULT) {
+        g_propagate_prefixed_error(error, why, "read protection: ");
+        return FALSE;
+    }
+    imp_put_le32(want, open->value);
+    imp_error_set_at(error, IMP_E_LOCKED, open->address, read ? want : NULL, read ? word : NULL, sizeof word,
+                     "%s is locked: not true that %s%s%s", device->name, open->what, read ? "" : ": ",
+                     read ? "" : why->message);
+    g_clear_error(&why);
+    return FALSE;
+}
+
+gboolean imp_target_slow_down(ImpTarget *target, const GError *why, GError **error)
+{
+    return target->ops->slow_down(target, why, error);
+}
+
 gboolean imp_target_read_uid(ImpTarget *target, const ImpDevice *device, guint8 out_uid[IMP_UID_BYTES_MAX],
                              gsize *out_bytes, GError **error)
 {

@@ -11,17 +11,30 @@
 #include "device/device.h"
 #include "target/probe.h"
 
-#define IMP_SWD_HZ_DEFAULT     1000000
+#define IMP_SWD_HZ_DEFAULT 1000000
+/* A disturbed line is tried again at half the clock, so many times at most and not below this. */
+#define IMP_SWD_STEPS_MAX 4
+#define IMP_SWD_HZ_MIN    100000
+#define IMP_SWD_DISTURBED                                                                                    \
+    2 /* parity errors while connecting that were repeated with success, and still ask for it */
+#define IMP_TARGET_CATCH_MS                                                                                  \
+    2000 /* IMP_ATTACH_POWER_CYCLE: how long a chip may need to answer after power-on */
 #define IMP_UID_BYTES_MAX      32
 #define IMP_TARGET_ACCESS_MAX  (64 * 1024 * 1024) /* bytes in one read or write */
 #define IMP_TARGET_RETRIES_MAX 3 /* repeats of a read or write after a disturbed transfer */
 
 typedef struct ImpTarget ImpTarget;
 
+/* Switches the chip's supply on. Called on the target's thread. */
+typedef gboolean (*ImpPowerOnFn)(gpointer user, GError **error);
+
 typedef struct {
     guint32 swd_hz; /* SWCLK; 0 = IMP_SWD_HZ_DEFAULT */
     ImpAttachMode mode; /* 0 = IMP_ATTACH_NORMAL */
     guint access_port; /* behind which the core is (ImpDevice.access_port); a GDB server knows it by itself */
+    /* IMP_ATTACH_POWER_CYCLE: called while the supply is off and the probe is ready for the first edge. */
+    ImpPowerOnFn power_on;
+    gpointer power_user;
     const gint *
         cancel; /* read with g_atomic_int_get: other than 0 ends long work with IMP_E_CANCELLED; may be NULL */
 } ImpTargetOptions;
@@ -41,11 +54,15 @@ typedef struct {
     guint64 protocol_errors; /* parity errors */
     guint64 no_acks; /* nobody answered */
     guint64 retries; /* accesses repeated because of one of the above */
+    guint32 swd_hz; /* the clock as it is now; 0: not known (GDB) */
+    guint32 steps_down; /* how often it was halved */
+    int slowed_by; /* error code of what halved it last, 0: nothing did */
 } ImpLinkHealth;
 
 /* Connects by SWD, identifies debug port, access port and core, resets the core and halts it before its first
- * instruction.
- * Errors: IMP_E_NO_TARGET, IMP_E_PROBE_*, IMP_E_LINK_*, IMP_E_CORE_NOT_HALTED, IMP_E_UNKNOWN_CORE, IMP_E_CANCELLED. */
+ * instruction. A line that is disturbed, or silent, is tried again at half the clock; the health says so.
+ * Errors: IMP_E_NO_TARGET, IMP_E_PROBE_*, IMP_E_LINK_*, IMP_E_CORE_NOT_HALTED, IMP_E_UNKNOWN_CORE, IMP_E_CANCELLED,
+ * IMP_E_LOCKED (the chip's protection has switched its access port off; other protections: imp_target_check_open). */
 ImpTarget *imp_target_attach(ImpProbe *probe, const ImpClock *clock, const ImpTargetOptions *options,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
@@ -74,6 +91,15 @@ const ImpTargetId *imp_target_id(const ImpTarget *target);
  * Errors: IMP_E_WRONG_CHIP with address, expected and found; IMP_E_LINK_*. */
 gboolean imp_target_check(ImpTarget *target, const ImpDevice *device,
                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Is the memory of this chip, which imp_target_check has found to be the device, open? What the device does not say cannot be
+ * told, and counts as open. Errors: IMP_E_LOCKED; IMP_E_LINK_*. */
+gboolean imp_target_check_open(ImpTarget *target, const ImpDevice *device,
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* After a link error that would not go away: halves SWCLK, connects anew, resets the core and halts it. FALSE with a copy of
+ * why where that does not help: another kind of error, the lowest clock, a GDB server; else with what went wrong. */
+gboolean imp_target_slow_down(ImpTarget *target, const GError *why, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Reads device->uid_bytes (at most IMP_UID_BYTES_MAX) from device->uid_address; 0 bytes for a chip without an ID. */
 gboolean imp_target_read_uid(ImpTarget *target, const ImpDevice *device, guint8 out_uid[IMP_UID_BYTES_MAX],

@@ -470,12 +470,19 @@ static gboolean ask_for_x(GdbTarget *self, GError **error)
     return TRUE;
 }
 
+/* The clock is the server's affair. */
+static gboolean gdb_slow_down(ImpTarget *target, const GError *why, GError **error)
+{
+    g_propagate_error(error, g_error_copy(why));
+    return FALSE;
+}
+
 ImpTarget *imp_target_attach_gdb(const char *address, const ImpClock *clock, const ImpTargetOptions *options,
                                  GError **error)
 {
-    static const ImpTargetOps ops = {gdb_detach,    gdb_read,          gdb_write,          gdb_halt,
-                                     gdb_resume,    gdb_reset_halt,    gdb_reset_run,      gdb_break_at,
-                                     gdb_wait_halt, gdb_read_register, gdb_write_registers};
+    static const ImpTargetOps ops = {gdb_detach,    gdb_read,          gdb_write,           gdb_halt,
+                                     gdb_resume,    gdb_reset_halt,    gdb_reset_run,       gdb_break_at,
+                                     gdb_wait_halt, gdb_read_register, gdb_write_registers, gdb_slow_down};
     GdbTarget *self = g_new0(GdbTarget, 1);
     self->target.ops = &ops;
     self->target.clock = clock;

@@ -173,23 +173,6 @@ static gboolean swd_reset_run(ImpTarget *target, GError **error)
            imp_adi_write32(&imp_swd(target)->adi, SCS_DHCSR, DHCSR_KEY, error);
 }
 
-/* Holds nRESET while the line is connected, so that no firmware can get in the way. */
-static gboolean attach_under_reset(ImpTarget *target, GError **error)
-{
-    ImpAdi *adi = &imp_swd(target)->adi;
-    if (!imp_dap_pins(adi->dap, 0, IMP_DAP_PIN_RESET, error))
-        return FALSE;
-    imp_clock_sleep_us(adi->clock, RESET_HOLD_US);
-    gboolean good = imp_adi_connect(adi, error);
-    if (good) {
-        good = imp_adi_write32(adi, SCS_DHCSR, DHCSR_KEY | DHCSR_C_DEBUGEN | DHCSR_C_HALT, error) &&
-               imp_adi_write32(adi, SCS_DEMCR, DEMCR_VC_CORERESET | DEMCR_VC_HARDERR, error);
-    }
-    if (!imp_dap_pins(adi->dap, IMP_DAP_PIN_RESET, IMP_DAP_PIN_RESET, good ? error : NULL))
-        return FALSE;
-    return good && wait_core(target, IMP_DHCSR_S_HALT, IMP_DHCSR_S_HALT, TRUE, "halt after nRESET", error);
-}
-
 static gboolean read_core_id(ImpTarget *target, GError **error)
 {
     if (!imp_adi_read32(&imp_swd(target)->adi, SCS_CPUID, &target->id.cpuid, error))
@@ -203,11 +186,6 @@ static gboolean read_core_id(ImpTarget *target, GError **error)
     }
     set_tar_wrap(target);
     return TRUE;
-}
-
-static gboolean attach_normal(ImpTarget *target, GError **error)
-{
-    return imp_adi_connect(&imp_swd(target)->adi, error) && swd_reset_halt(target, error);
 }
 
 static gboolean swd_read(ImpTarget *target, guint64 address, void *out, gsize n_bytes, GError **error)
@@ -309,39 +287,198 @@ static void swd_detach(ImpTarget *target)
     g_free(imp_swd(target));
 }
 
-typedef gboolean (*ConnectFn)(ImpTarget *target, GError **error);
+/* ---- ways to connect ---- */
 
-static gboolean connect_only(ImpTarget *target, GError **error)
+/* A chip that keeps its access port switched off says so; whether it really lets nothing through is tried. */
+static gboolean refuse_closed(ImpAdi *adi, GError **error)
 {
-    imp_swd(target)->left = TRUE; /* the core is never ours: detach leaves it as it is */
-    return imp_adi_connect(&imp_swd(target)->adi, error);
+    guint32 cpuid;
+    g_autoptr(GError) why = NULL;
+    if (adi->ap_enabled || imp_adi_read32(adi, SCS_CPUID, &cpuid, &why))
+        return TRUE;
+    if (why->code != IMP_E_BUS_FAULT && why->code != IMP_E_LINK_FAULT) {
+        g_propagate_error(error, g_steal_pointer(&why));
+        return FALSE;
+    }
+    imp_error_set(error, IMP_E_LOCKED,
+                  "the chip (DPIDR 0x%08X) is locked: its read protection has switched access port %u off",
+                  adi->dpidr, adi->access_port);
+    return FALSE;
+}
+
+static gboolean connect_open(ImpAdi *adi, GError **error)
+{
+    return imp_adi_connect(adi, error) && refuse_closed(adi, error);
+}
+
+/* Only looks: the core is never ours, detach leaves it as it is. */
+static gboolean connect_look(ImpSwdTarget *self, GError **error)
+{
+    self->left = TRUE;
+    return connect_open(&self->adi, error);
+}
+
+static gboolean connect_normal(ImpSwdTarget *self, GError **error)
+{
+    return connect_open(&self->adi, error) && swd_reset_halt(&self->target, error);
+}
+
+/* Holds nRESET while the line is connected, so that no firmware can get in the way. */
+static gboolean connect_under_reset(ImpSwdTarget *self, GError **error)
+{
+    ImpAdi *adi = &self->adi;
+    if (!imp_dap_pins(adi->dap, 0, IMP_DAP_PIN_RESET, error))
+        return FALSE;
+    imp_clock_sleep_us(adi->clock, RESET_HOLD_US);
+    gboolean good = connect_open(adi, error);
+    if (good) {
+        good = imp_adi_write32(adi, SCS_DHCSR, DHCSR_KEY | DHCSR_C_DEBUGEN | DHCSR_C_HALT, error) &&
+               imp_adi_write32(adi, SCS_DEMCR, DEMCR_VC_CORERESET | DEMCR_VC_HARDERR, error);
+    }
+    if (!imp_dap_pins(adi->dap, IMP_DAP_PIN_RESET, IMP_DAP_PIN_RESET, good ? error : NULL))
+        return FALSE;
+    return good &&
+           wait_core(&self->target, IMP_DHCSR_S_HALT, IMP_DHCSR_S_HALT, TRUE, "halt after nRESET", error);
+}
+
+/* The core shall stand before its firmware gets to switching SWD off: no pause between two tries, and the halt first. */
+static gboolean catch_core(ImpSwdTarget *self, GError **error)
+{
+    ImpAdi *adi = &self->adi;
+    if (!imp_adi_open_port(adi, error))
+        return FALSE;
+    imp_adi_queue_write32(adi, SCS_DHCSR, DHCSR_KEY | DHCSR_C_DEBUGEN | DHCSR_C_HALT);
+    return imp_adi_flush(adi, error);
+}
+
+/* The supply is off. Everything that does not need the chip is done before it comes. */
+static gboolean connect_power_cycle(ImpSwdTarget *self, GError **error)
+{
+    ImpAdi *adi = &self->adi;
+    if (!imp_adi_configure(adi, error) ||
+        (self->power_on != NULL && !self->power_on(self->power_user, error)))
+        return FALSE;
+    self->power_on = NULL; /* when the clock steps down it stays on */
+    gint64 end = imp_clock_boot_us(adi->clock) + (gint64)IMP_TARGET_CATCH_MS * 1000;
+    for (;;) {
+        GError *why = NULL;
+        gint64 began = imp_clock_boot_us(adi->clock);
+        if (imp_adi_check_cancel(adi, &why) && catch_core(self, &why))
+            break;
+        if (imp_dap_is_broken(adi->dap) || why->code == IMP_E_CANCELLED || began >= end) {
+            g_propagate_prefixed_error(error, why, "after power-on: ");
+            return FALSE;
+        }
+        g_error_free(why);
+    }
+    return imp_adi_identify(adi, error) && refuse_closed(adi, error) && swd_reset_halt(&self->target, error);
+}
+
+/* ---- the clock that the line bears ---- */
+
+static gboolean is_of_link(const GError *why)
+{
+    return why->domain == IMP_ERROR && why->code >= IMP_E_NO_TARGET && why->code <= IMP_E_LINK_LOST;
+}
+
+/* After a power cycle a silent chip was waited for long enough. */
+static gboolean may_be_clock(const ImpSwdTarget *self, const GError *why)
+{
+    return is_of_link(why) && (why->code != IMP_E_NO_TARGET || self->connect != connect_power_cycle);
+}
+
+static gboolean halve_clock(ImpSwdTarget *self, int because)
+{
+    ImpLinkHealth *health = &self->target.health;
+    if (health->steps_down == IMP_SWD_STEPS_MAX || self->adi.swd_hz / 2 < IMP_SWD_HZ_MIN)
+        return FALSE;
+    self->adi.swd_hz /= 2;
+    self->target.swd_hz = health->swd_hz = self->adi.swd_hz;
+    health->steps_down++;
+    health->slowed_by = because;
+    return TRUE;
+}
+
+static gboolean connect_once(ImpSwdTarget *self, GError **error)
+{
+    return imp_adi_check_cancel(&self->adi, error) && self->connect(self, error) &&
+           read_core_id(&self->target, error);
+}
+
+/* Nobody there at any clock: then the first try's answer stands, and the clock was not the reason. */
+static gboolean connect_stepping(ImpSwdTarget *self, GError **error)
+{
+    ImpLinkHealth *health = &self->target.health;
+    g_autoptr(GError) first = NULL;
+    for (;;) {
+        guint64 before = health->protocol_errors;
+        GError *why = NULL;
+        gboolean good = connect_once(self, &why);
+        if (good && health->protocol_errors - before < IMP_SWD_DISTURBED)
+            return TRUE;
+        gboolean again = !imp_dap_is_broken(self->adi.dap) && (good || may_be_clock(self, why)) &&
+                         halve_clock(self, good ? IMP_E_LINK_PARITY : why->code);
+        if (again) {
+            if (first == NULL)
+                first = why;
+            else
+                g_clear_error(&why);
+            continue;
+        }
+        if (good)
+            return TRUE;
+        if (first != NULL && is_of_link(why)) {
+            g_error_free(why);
+            why = g_steal_pointer(&first);
+            g_prefix_error(&why, "(also at %u Hz) ", self->adi.swd_hz);
+        }
+        g_propagate_error(error, why);
+        return FALSE;
+    }
+}
+
+static gboolean swd_slow_down(ImpTarget *target, const GError *why, GError **error)
+{
+    ImpSwdTarget *self = imp_swd(target);
+    if (imp_dap_is_broken(self->adi.dap) || !is_of_link(why) || !halve_clock(self, why->code)) {
+        g_propagate_error(error, g_error_copy(why));
+        return FALSE;
+    }
+    return connect_stepping(self, error);
 }
 
 static ImpTarget *open_target(ImpProbe *probe, const ImpClock *clock, const ImpTargetOptions *options,
-                              ConnectFn connect, GError **error)
+                              gboolean (*connect)(ImpSwdTarget *self, GError **error), GError **error)
 {
-    static const ImpTargetOps ops = {swd_detach,    swd_read,          swd_write,          swd_halt,
-                                     swd_resume,    swd_reset_halt,    swd_reset_run,      swd_break_at,
-                                     swd_wait_halt, swd_read_register, swd_write_registers};
+    static const ImpTargetOps ops = {swd_detach,    swd_read,          swd_write,           swd_halt,
+                                     swd_resume,    swd_reset_halt,    swd_reset_run,       swd_break_at,
+                                     swd_wait_halt, swd_read_register, swd_write_registers, swd_slow_down};
     g_autoptr(ImpTarget) target = (ImpTarget *)g_new0(ImpSwdTarget, 1);
-    ImpAdi *adi = &imp_swd(target)->adi;
+    ImpSwdTarget *self = imp_swd(target);
+    ImpAdi *adi = &self->adi;
     target->ops = &ops;
     target->clock = clock;
     target->cancel = options->cancel;
     target->runs_beside = TRUE;
+    self->connect = connect;
+    self->power_on = options->power_on;
+    self->power_user = options->power_user;
     adi->clock = clock;
     adi->cancel = options->cancel;
     adi->health = &target->health;
     adi->swd_hz = options->swd_hz != 0 ? options->swd_hz : IMP_SWD_HZ_DEFAULT;
     adi->access_port = options->access_port;
-    target->swd_hz = adi->swd_hz;
+    target->swd_hz = target->health.swd_hz = adi->swd_hz;
     adi->tar_wrap = IMP_ADI_TAR_WRAP_MIN;
     GError *why = NULL;
     gboolean good = imp_adi_check_cancel(adi, &why) &&
                     (adi->dap = imp_dap_open(probe, &target->health, &why)) != NULL &&
-                    connect(target, &why) && read_core_id(target, &why);
-    if (good)
+                    connect_stepping(self, &why);
+    if (good) {
+        if (connect == connect_power_cycle)
+            self->connect = connect_normal; /* from now on the core stands still while it is ours */
         return g_steal_pointer(&target);
+    }
     imp_error_set_step(&why, "attach");
     g_propagate_error(error, why);
     return NULL;
@@ -351,11 +488,14 @@ ImpTarget *imp_target_attach(ImpProbe *probe, const ImpClock *clock, const ImpTa
                              GError **error)
 {
     return open_target(probe, clock, options,
-                       options->mode == IMP_ATTACH_UNDER_RESET ? attach_under_reset : attach_normal, error);
+                       options->mode == IMP_ATTACH_UNDER_RESET   ? connect_under_reset
+                       : options->mode == IMP_ATTACH_POWER_CYCLE ? connect_power_cycle
+                                                                 : connect_normal,
+                       error);
 }
 
 ImpTarget *imp_target_look(ImpProbe *probe, const ImpClock *clock, const ImpTargetOptions *options,
                            GError **error)
 {
-    return open_target(probe, clock, options, connect_only, error);
+    return open_target(probe, clock, options, connect_look, error);
 }
