@@ -126,7 +126,8 @@ static gboolean add_image(ImpLedger *ledger, const ImpId *id, const ImpContent *
                    .not_after_s = restrictions->not_after_s,
                    .count_on = restrictions->count_on == IMP_COUNT_ON_WRITE ? IMP_LEDGER_COUNT_ON_WRITE
                                                                             : IMP_LEDGER_COUNT_ON_PASS},
-        .refuse_rework = content->rework == IMP_REWORK_REFUSE,
+        .rework = (ImpLedgerRework)content->rework,
+        .free_rework = restrictions->free_rework,
         .n_pools = (guint32)content->n_pools,
     };
     g_strlcpy(image.name, content->name, sizeof image.name);

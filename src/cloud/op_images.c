@@ -142,6 +142,8 @@ static gboolean ledger_add(ImpCloud *cloud, const Job *job, const ImpStatement *
         imp_error_set(error, IMP_E_LIMIT, "an image has at most %d pools", IMP_WIRE_NUMBERS_MAX);
         return FALSE;
     }
+    image.rework = (ImpLedgerRework)statement->rework;
+    image.free_rework = r->free_rework;
     image.limits = (ImpLedgerLimits){
         .has_units = r->has_units,
         .units = r->units,

@@ -237,4 +237,5 @@ typedef struct {
     gboolean has_numbers; /* SAP: its part of the pool (image/numbers.h) */
     guint64 first_number, last_number; /* both inclusive, at most G_MAXINT64 */
     ImpCountOn count_on;
+    gboolean free_rework; /* a chip that has used up a unit uses up no second one */
 } ImpRestrictions;

@@ -21,6 +21,8 @@ json_t *imp_restrictions_encode(const ImpRestrictions *restrictions)
         json_object_set_new(object, "not_before_s", json_integer(restrictions->not_before_s));
     if (restrictions->has_not_after)
         json_object_set_new(object, "not_after_s", json_integer(restrictions->not_after_s));
+    if (restrictions->free_rework)
+        json_object_set_new(object, "free_rework", json_true());
     if (restrictions->has_numbers)
         json_object_set_new(object, "numbers",
                             json_pack("{s:I, s:I}", "first", (json_int_t)restrictions->first_number, "last",
@@ -65,6 +67,7 @@ gboolean imp_restrictions_decode(const json_t *object, ImpErrorCode wrong, ImpEr
     if (restrictions.has_not_before && restrictions.has_not_after &&
         restrictions.not_before_s > restrictions.not_after_s)
         imp_json_fault(&r, "'not_before_s' is later than 'not_after_s'");
+    restrictions.free_rework = imp_json_has(&r, "free_rework") && imp_json_bool(&r, "free_rework");
     if (imp_json_has(&r, "numbers"))
         decode_numbers(&r, wrong, unknown, &restrictions);
     if (!imp_json_end(&r, error))
@@ -96,7 +99,7 @@ json_t *imp_pools_encode(const ImpPoolUse *pools, gsize n_pools)
 static gboolean is_canonical_object(const char *text)
 {
     json_auto_t *json =
-        imp_json_parse(text, strlen(text), IMP_POOL_DEFINITION_MAX, "definition", IMP_E_SCHEMA, NULL);
+        imp_json_parse(text, strlen(text), IMP_DEFINITION_MAX, "definition", IMP_E_SCHEMA, NULL);
     if (!json_is_object(json))
         return FALSE;
     g_autofree char *canonical = imp_json_text(json);
@@ -110,7 +113,7 @@ static gboolean decode_pool(const json_t *object, ImpErrorCode wrong, ImpErrorCo
     ImpJson r;
     imp_json_begin(&r, object, "pool", wrong, unknown);
     pool->id = g_strdup(imp_json_string(&r, "id", 1, IMP_CONTENT_NAME_MAX));
-    pool->definition = g_strdup(imp_json_string(&r, "definition", 2, IMP_POOL_DEFINITION_MAX));
+    pool->definition = g_strdup(imp_json_string(&r, "definition", 2, IMP_DEFINITION_MAX));
     imp_json_hex(&r, "sha256", given, sizeof given);
     if (imp_json_ok(&r) && !is_canonical_object(pool->definition))
         imp_json_fault(&r, "'definition' of '%s' is no canonical JSON object", pool->id);

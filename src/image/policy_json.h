@@ -8,7 +8,7 @@
 #include "base/json.h"
 #include "image/content.h"
 
-#define IMP_POOL_DEFINITION_MAX 4096
+#define IMP_DEFINITION_MAX (256 * 1024) /* bytes of a pool's definition: ledger/pool.h */
 
 json_t *imp_restrictions_encode(const ImpRestrictions *restrictions);
 gboolean imp_restrictions_decode(const json_t *object, ImpErrorCode wrong, ImpErrorCode unknown,

@@ -8,6 +8,10 @@
 
 #define STATEMENT_VERSION 1
 
+/* New values, as before there were others, are not written down. */
+static const char *const rework_names[] = {
+    [IMP_REWORK_REFUSE] = "refuse", [IMP_REWORK_KEEP_VALUES] = "keep-values"};
+
 void imp_statement_free(ImpStatement *statement)
 {
     if (statement == NULL)
@@ -36,6 +40,7 @@ ImpStatement *imp_statement_new(const ImpClear *clear, const guint8 *content_sha
     statement->author = clear->author;
     statement->encrypted = clear->encrypted;
     statement->restrictions = *restrictions;
+    statement->rework = content->rework;
     statement->pools = g_new0(ImpPoolUse, content->n_pools);
     statement->n_pools = content->n_pools;
     for (gsize i = 0; i < content->n_pools; i++) {
@@ -68,6 +73,8 @@ GBytes *imp_statement_encode(const ImpStatement *statement, const ImpKey *author
     json_object_set_new(json, "encrypted", json_boolean(statement->encrypted));
     json_object_set_new(json, "restrictions", imp_restrictions_encode(&statement->restrictions));
     json_object_set_new(json, "pools", imp_pools_encode(statement->pools, statement->n_pools));
+    if (statement->rework != IMP_REWORK_NEW_VALUES)
+        json_object_set_new(json, "rework", json_string(rework_names[statement->rework]));
     g_autofree char *text = imp_json_text(json);
     g_autoptr(GBytes) der = imp_cms_sign(text, strlen(text), author, error);
     if (der != NULL && g_bytes_get_size(der) > IMP_STATEMENT_MAX) {
@@ -105,6 +112,9 @@ static ImpStatement *decode(const char *text, gsize n_text, GError **error)
         imp_json_take(&r, g_steal_pointer(&inner));
     if (statement->restrictions.has_numbers)
         imp_json_fault(&r, "'numbers' belongs to a SAP; the numbers of a JOB come from its cloud");
+    statement->rework = imp_json_has(&r, "rework") ? (ImpReworkMode)imp_json_word(&r, "rework", rework_names,
+                                                                                  G_N_ELEMENTS(rework_names))
+                                                   : IMP_REWORK_NEW_VALUES;
     const json_t *pools = imp_json_array(&r, "pools", 0, IMP_CONTENT_POOLS_MAX);
     if (pools != NULL && !imp_pools_decode(pools, code, code, &statement->pools, &statement->n_pools, &inner))
         imp_json_take(&r, inner);

@@ -9,7 +9,7 @@
 #include "image/content.h"
 #include "image/keys.h"
 
-#define IMP_STATEMENT_MAX 65536 /* bytes of the signed statement */
+#define IMP_STATEMENT_MAX (512 * 1024) /* bytes of the signed statement */
 
 typedef struct {
     ImpId id; /* of the image */
@@ -20,6 +20,7 @@ typedef struct {
     ImpKeyId author;
     gboolean encrypted; /* only an encrypted image may be delivered by the cloud */
     ImpRestrictions restrictions;
+    ImpReworkMode rework;
     ImpPoolUse *pools;
     gsize n_pools;
 } ImpStatement;

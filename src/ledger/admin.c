@@ -15,13 +15,20 @@ static void read_pool(ImpLedger *ledger, const ImpRow *row, ImpLedgerPoolStatus 
         return;
     imp_row_copy(row, 1, out->account, sizeof out->account);
     imp_row_copy(row, 2, out->id, sizeof out->id);
-    imp_row_copy(row, 3, out->definition, sizeof out->definition);
+    g_autofree char *brief = imp_pool_short(imp_row_text(row, 3));
+    g_strlcpy(out->definition, brief, sizeof out->definition);
+    out->external = pool->format == IMP_POOL_EXTERNAL;
     out->next = imp_row_is_null(row, 4) ? pool->last + pool->step : (guint64)imp_row_i64(row, 4);
     out->free = (guint64)imp_row_i64(row, 5);
     out->held = (guint64)imp_row_i64(row, 6);
     out->used = (guint64)imp_row_i64(row, 7);
     out->spent = (guint64)imp_row_i64(row, 8);
     out->remaining = imp_pool_capacity(pool, out->next) + out->free;
+    if (!out->external && imp_pool_contains(pool, out->next)) {
+        ImpNumber next;
+        imp_pool_format(pool, out->next, core_now(ledger), &next);
+        g_strlcpy(out->next_text, next.text, sizeof out->next_text);
+    }
 }
 
 gboolean imp_ledger_pool_get(ImpLedger *ledger, const char *account, const char *pool,
@@ -67,16 +74,32 @@ static gboolean next_ok(const ImpPool *pool, guint64 next, gboolean *out_end)
     return *out_end || imp_pool_contains(pool, next);
 }
 
+/* The pool that a person wants to change, as it stands. */
+static const ImpPool *need_pool(ImpLedger *ledger, const char *account, const char *id,
+                                ImpLedgerPoolStatus *out_status, GError **error)
+{
+    if (!imp_ledger_pool_get(ledger, account, id, out_status, error))
+        return NULL;
+    if (out_status->external) {
+        imp_error_set(error, IMP_E_STATE,
+                      "the numbers of the pool %s come with the launches: it has no next one", id);
+        return NULL;
+    }
+    const ImpPool *pool = core_pool(ledger, core_pool_ref(ledger, account, id));
+    if (pool == NULL)
+        (void)imp_sql_take(&ledger->sql, error);
+    return pool;
+}
+
 static gboolean set_next(ImpLedger *ledger, const char *account, const char *id, guint64 next,
                          const ImpAct *act, GError **error)
 {
     ImpLedgerPoolStatus status;
-    ImpPool pool;
-    if (!imp_ledger_pool_get(ledger, account, id, &status, error) ||
-        !imp_pool_parse(status.definition, &pool, error))
+    const ImpPool *pool = need_pool(ledger, account, id, &status, error);
+    if (pool == NULL)
         return FALSE;
     gboolean end;
-    if (!next_ok(&pool, next, &end)) {
+    if (!next_ok(pool, next, &end)) {
         imp_error_set(error, IMP_E_ARGUMENT, "%" G_GUINT64_FORMAT " is not a number of the pool %s", next,
                       id);
         return FALSE;
@@ -106,11 +129,10 @@ static gboolean split(ImpLedger *ledger, const char *account, const char *id, gu
                       const ImpAct *act, guint64 *out_first, guint64 *out_last, GError **error)
 {
     ImpLedgerPoolStatus status;
-    ImpPool pool;
-    if (!imp_ledger_pool_get(ledger, account, id, &status, error) ||
-        !imp_pool_parse(status.definition, &pool, error))
+    const ImpPool *pool = need_pool(ledger, account, id, &status, error);
+    if (pool == NULL)
         return FALSE;
-    guint64 left = imp_pool_capacity(&pool, status.next);
+    guint64 left = imp_pool_capacity(pool, status.next);
     if (count == 0 || count > left) {
         imp_error_set(error, count == 0 ? IMP_E_ARGUMENT : IMP_E_POOL_EXHAUSTED,
                       "%" G_GUINT64_FORMAT
@@ -119,9 +141,9 @@ static gboolean split(ImpLedger *ledger, const char *account, const char *id, gu
                       count, id, left);
         return FALSE;
     }
-    guint64 last = status.next + (count - 1) * pool.step;
+    guint64 last = status.next + (count - 1) * pool->step;
     imp_sql_run(&ledger->sql, "UPDATE pool SET next = ?1 WHERE account = ?2 AND id = ?3", "ntt", count < left,
-                (gint64)(last + pool.step), account, id);
+                (gint64)(last + pool->step), account, id);
     g_autofree char *subject =
         g_strdup_printf("%s %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT, id, status.next, last);
     core_audit(ledger, "pool-split", subject, act);
@@ -149,81 +171,93 @@ GArray *imp_ledger_open_launches(ImpLedger *ledger, const ImpId *image, GError *
 {
     g_autoptr(GArray) open = g_array_new(FALSE, FALSE, sizeof(ImpLedgerOpen));
     gint64 silent_us = core_now(ledger) - IMP_LEDGER_SILENT_US;
+    CoreLaunch row_launch;
     g_auto(ImpRow) row = {0};
-    for (gboolean more = imp_sql_find(
-             &ledger->sql, &row,
-             "SELECT l.id, l.image, s.id, l.port, l.work_order, l.person, l.granted_us, l.start_number, "
-             "l.settled, s.ref <> 0 AND s.heard_us <= ?1, l.numbers FROM launch l "
-             "JOIN station s ON s.ref = l.station WHERE l.state = " SQL_OPEN
-             " AND (?2 IS NULL OR l.image = ?2) ORDER BY l.granted_us, l.id LIMIT ?3",
-             "ibi", silent_us, image != NULL ? image->bytes : NULL, (gsize)IMP_ID_BYTES,
-             (gint64)IMP_LEDGER_LIST_MAX);
+    for (gboolean more =
+             imp_sql_find(&ledger->sql, &row,
+                          "SELECT " CORE_LAUNCH_COLUMNS ", s.id, s.ref <> 0 AND s.heard_us <= ?1 "
+                          "FROM launch l JOIN station s ON s.ref = l.station WHERE l.state = " SQL_OPEN
+                          " AND (?2 IS NULL OR l.image = ?2) ORDER BY l.granted_us, l.id LIMIT ?3",
+                          "ibi", silent_us, image != NULL ? image->bytes : NULL, (gsize)IMP_ID_BYTES,
+                          (gint64)IMP_LEDGER_LIST_MAX);
          more; more = imp_sql_next(&row)) {
-        ImpLedgerOpen launch = {
-            .launch = imp_row_id(&row, 0),
-            .image = imp_row_id(&row, 1),
-            .station = imp_row_id(&row, 2),
-            .granted_us = imp_row_i64(&row, 6),
-            .start_number = (guint64)imp_row_i64(&row, 7),
-            .settled = imp_row_i64(&row, 8) != 0,
-            .in_doubt = imp_row_i64(&row, 9) != 0,
-        };
-        imp_row_copy(&row, 3, launch.port, sizeof launch.port);
-        imp_row_copy(&row, 4, launch.order, sizeof launch.order);
-        imp_row_copy(&row, 5, launch.person, sizeof launch.person);
-        gsize n_bytes;
-        const guint8 *bytes = imp_row_blob(&row, 10, &n_bytes);
-        (void)core_numbers_unpack(bytes, n_bytes, launch.numbers, &launch.n_numbers); /* check says so */
+        core_launch_read(ledger, &row, &row_launch);
+        ImpLedgerOpen launch = {.launch = row_launch.id,
+                                .image = row_launch.image,
+                                .station = imp_row_id(&row, CORE_LAUNCH_N_COLUMNS),
+                                .granted_us = row_launch.granted_us,
+                                .start_number = row_launch.start_number,
+                                .settled = row_launch.settled,
+                                .in_doubt = imp_row_i64(&row, CORE_LAUNCH_N_COLUMNS + 1) != 0,
+                                .n_numbers = row_launch.n_numbers};
+        memcpy(launch.port, row_launch.port, sizeof launch.port);
+        memcpy(launch.order, row_launch.order, sizeof launch.order);
+        memcpy(launch.person, row_launch.person, sizeof launch.person);
+        memcpy(launch.numbers, row_launch.numbers, sizeof launch.numbers);
         g_array_append_val(open, launch);
     }
     return imp_sql_take(&ledger->sql, error) ? g_steal_pointer(&open) : NULL;
 }
 
-static gboolean settle(ImpLedger *ledger, const ImpId *station, const ImpId *launch, const ImpAct *act,
+/* What settling needs to know beside the launch's own row. */
+typedef struct {
+    gint64 station_ref, heard_us;
+    char account[IMP_WIRE_NAME_SIZE];
+} Holder;
+
+static gboolean find_holder(ImpLedger *ledger, const ImpId *station, Holder *out)
+{
+    g_auto(ImpRow) row = {0};
+    if (!imp_sql_find(&ledger->sql, &row, "SELECT ref, account, heard_us FROM station WHERE id = ?1", "d",
+                      station))
+        return FALSE;
+    out->station_ref = imp_row_i64(&row, 0);
+    imp_row_copy(&row, 1, out->account, sizeof out->account);
+    out->heard_us = imp_row_i64(&row, 2);
+    return TRUE;
+}
+
+static gboolean may_settle(ImpLedger *ledger, const Holder *holder, const CoreLaunch *launch, GError **error)
+{
+    char id[IMP_ID_TEXT_SIZE];
+    imp_id_text(&launch->id, id);
+    if (holder->station_ref == 0)
+        imp_error_set(error, IMP_E_STATE, "a station ends its own launches itself, at its next start");
+    else if (launch->state != CORE_OPEN || launch->settled)
+        imp_error_set(error, IMP_E_STATE, "the launch %s %s", id,
+                      launch->settled ? "is settled already" : "has ended");
+    else if (holder->heard_us > core_now(ledger) - IMP_LEDGER_SILENT_US)
+        imp_error_set(error, IMP_E_STATE,
+                      "the station of launch %s was heard less than a minute ago: it will report itself", id);
+    else
+        return TRUE;
+    return FALSE;
+}
+
+static gboolean settle(ImpLedger *ledger, const ImpId *station, const ImpId *launch_id, const ImpAct *act,
                        GError **error)
 {
     char id[IMP_ID_TEXT_SIZE];
-    imp_id_text(launch, id);
-    g_auto(ImpRow) row = {0};
-    if (!imp_sql_find(&ledger->sql, &row,
-                      "SELECT s.ref, s.account, s.heard_us, l.image, l.state, l.settled, l.numbers "
-                      "FROM launch l JOIN station s ON s.ref = l.station WHERE l.id = ?1 AND s.id = ?2",
-                      "dd", launch, station)) {
+    Holder holder;
+    CoreLaunch launch;
+    if (!find_holder(ledger, station, &holder) ||
+        !core_launch_find(ledger, holder.station_ref, launch_id, &launch)) {
         if (imp_sql_take(&ledger->sql, error))
-            imp_error_set(error, IMP_E_NOT_FOUND, "no launch %s of that station is known", id);
+            imp_error_set(error, IMP_E_NOT_FOUND, "no launch %s of that station is known",
+                          imp_id_text(launch_id, id));
         return FALSE;
     }
-    gint64 ref = imp_row_i64(&row, 0);
-    g_autofree char *account = g_strdup(imp_row_text(&row, 1));
-    if (ref == 0) {
-        imp_error_set(error, IMP_E_STATE, "a station ends its own launches itself, at its next start");
+    if (!may_settle(ledger, &holder, &launch, error))
         return FALSE;
-    }
-    if (imp_row_i64(&row, 4) != CORE_OPEN || imp_row_i64(&row, 5) != 0) {
-        imp_error_set(error, IMP_E_STATE, "the launch %s %s", id,
-                      imp_row_i64(&row, 5) != 0 ? "is settled already" : "has ended");
-        return FALSE;
-    }
-    if (imp_row_i64(&row, 2) > core_now(ledger) - IMP_LEDGER_SILENT_US) {
-        imp_error_set(error, IMP_E_STATE,
-                      "the station of launch %s was heard less than a minute ago: it will report itself", id);
-        return FALSE;
-    }
-    ImpId image = imp_row_id(&row, 3);
-    ImpNumber numbers[IMP_WIRE_NUMBERS_MAX];
-    guint32 n_numbers = 0;
-    gsize n_bytes;
-    const guint8 *bytes = imp_row_blob(&row, 6, &n_bytes);
-    if (!core_numbers_unpack(bytes, n_bytes, numbers, &n_numbers)) {
-        imp_error_set(error, IMP_E_LEDGER_CORRUPT, "the launch %s has damaged numbers", id);
-        return FALSE;
-    }
-    imp_sql_done(&row);
-    imp_sql_run(&ledger->sql, "UPDATE launch SET settled = 1 WHERE id = ?1 AND station = ?2", "di", launch,
-                ref);
-    imp_sql_run(&ledger->sql, "UPDATE image SET settled = settled + 1 WHERE id = ?1", "d", &image);
-    core_numbers_set(ledger, account, ref, launch, numbers, n_numbers, CORE_SPENT);
-    core_audit(ledger, "settle", id, act);
+    /* Its allowance is its unit, so it counts from now on. */
+    imp_sql_run(&ledger->sql, "UPDATE launch SET settled = 1, uncounted = 0 WHERE id = ?1 AND station = ?2",
+                "di", launch_id, holder.station_ref);
+    if (launch.uncounted)
+        core_image_count(ledger, &launch.image, -1, 0);
+    imp_sql_run(&ledger->sql, "UPDATE image SET settled = settled + 1 WHERE id = ?1", "d", &launch.image);
+    core_numbers_set(ledger, holder.account, holder.station_ref, launch_id, launch.numbers, launch.n_numbers,
+                     CORE_SPENT);
+    core_audit(ledger, "settle", imp_id_text(launch_id, id), act);
     return TRUE;
 }
 

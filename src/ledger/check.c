@@ -22,18 +22,27 @@ static const char counts_differ[] =
     "SELECT hex(i.id) FROM image i LEFT JOIN (SELECT image, sum(state = 1) AS open, sum(state = 2) AS "
     "passed, "
     "sum(state = 3) AS failed, sum(state = 4) AS spent, sum(state = 5) AS unknown, sum(state = 6) AS lost, "
-    "sum(state = 7) AS returned, sum(settled) AS settled FROM launch WHERE own = 1 GROUP BY image) l "
-    "ON l.image = i.id WHERE " COUNTED(open) " OR " COUNTED(passed) " OR " COUNTED(failed) " OR " COUNTED(
-        spent) " OR " COUNTED(unknown) " OR " COUNTED(lost) " OR " COUNTED(returned) " OR " COUNTED(settled);
+    "sum(state = 7) AS returned, sum(settled) AS settled, sum(uncounted AND state = 1) AS free_open, "
+    "sum(uncounted AND state IN (2, 5)) AS free_passed, sum(uncounted AND state = 4) AS free_spent FROM "
+    "launch WHERE own = 1 GROUP BY image) l "
+    "ON l.image = i.id WHERE " COUNTED(open) " OR " COUNTED(passed) " OR " COUNTED(failed) " OR " COUNTED(spent) " OR " COUNTED(
+        unknown) " OR " COUNTED(lost) " OR " COUNTED(returned) " OR " COUNTED(settled) " OR " COUNTED(free_open) " OR i.free_used <> "
+                                                                                                                 "coalesce(l.free_"
+                                                                                                                 "passed, 0) + "
+                                                                                                                 "iif(i.count_on = "
+                                                                                                                 "3, "
+                                                                                                                 "coalesce(l.free_"
+                                                                                                                 "spent, 0), 0)";
 #undef COUNTED
 
 static void check_counts(Check *check)
 {
     none(check, "an image's counts differ from the rows of its launches", counts_differ);
-    none(check, "an image has more launches than it allows (rule 1)",
-         "SELECT hex(id) FROM image WHERE passed + unknown + open + iif(count_on = 3, spent, 0) > units + "
-         "settled "
-         "AND NOT EXISTS (SELECT 1 FROM alarm a WHERE a.image = image.id AND a.kind = 6)");
+    none(
+        check, "an image has more launches than it allows (rule 1)",
+        "SELECT hex(id) FROM image WHERE passed + unknown + open + iif(count_on = 3, spent, 0) - free_open - "
+        "free_used > units + settled "
+        "AND NOT EXISTS (SELECT 1 FROM alarm a WHERE a.image = image.id AND a.kind = 6)");
     G_STATIC_ASSERT(IMP_LEDGER_COUNT_ON_WRITE == 3 && IMP_ALARM_NOT_ASKED == 6);
 }
 
@@ -83,6 +92,12 @@ static void check_rows(Check *check)
          "p.used <> coalesce(n.used, 0) OR p.spent <> coalesce(n.spent, 0)"},
         {"a free number belongs to a launch",
          "SELECT number FROM number WHERE (state = 1) <> (launch IS NULL) OR state NOT BETWEEN 1 AND 4"},
+        {"two given numbers stand for the same bytes, or none for a number of an external pool",
+         "SELECT g.pool || ' ' || g.number FROM given g LEFT JOIN number n ON n.pool = g.pool AND n.number = "
+         "g.number "
+         "WHERE n.number IS NULL OR EXISTS (SELECT 1 FROM given o WHERE o.pool = g.pool AND o.number = "
+         "g.number AND "
+         "o.bytes <> g.bytes)"},
         {"a number was given that the pool has yet to give",
          "SELECT p.id || ' ' || n.number FROM number n JOIN pool p ON p.ref = n.pool WHERE n.number >= "
          "p.next"},
@@ -91,71 +106,98 @@ static void check_rows(Check *check)
         none(check, rows[i].wrong, rows[i].query);
 }
 
-/* A number that a launch names: the pool's row must say what the launch's state says. */
-static void check_number(Check *check, const char *launch, int state, gboolean settled,
-                         const ImpNumber *number, gint64 holder_matches, gint64 number_state)
+/* Who has a number that a launch names. */
+typedef enum {
+    HOLDER_OTHER = 2,
+    HOLDER_LAUNCH,
+    HOLDER_CHIP, /* another launch of the same chip, and one of the two was allowed to keep the other's */
+} Holder;
+
+/* The number's row must say what the state of the launch that names it says. */
+static gboolean number_ok(const CoreLaunch *launch, Holder holder, gboolean external, int number_state)
 {
-    gboolean ok;
-    switch (state) {
+    gboolean borne = number_state == CORE_USED || number_state == CORE_SPENT;
+    if (launch->kept)
+        return holder != HOLDER_OTHER && borne;
+    /* A label that an ended launch has is named until the chip is known, and by what ended without one. */
+    if (external && holder == HOLDER_OTHER && launch->n_uid == 0 && (borne || launch->state != CORE_OPEN))
+        return TRUE;
+    switch (launch->state) {
     case CORE_OPEN:
-        ok = holder_matches && number_state == (settled ? CORE_SPENT : CORE_TAKEN);
-        break;
+        return holder == HOLDER_LAUNCH && number_state == (launch->settled ? CORE_SPENT : CORE_TAKEN);
     case IMP_RESULT_PASSED:
-        ok = holder_matches && number_state == CORE_USED;
-        break;
+        return (holder == HOLDER_LAUNCH || holder == HOLDER_CHIP) && number_state == CORE_USED;
     case IMP_RESULT_FAILED:
     case IMP_RESULT_RETURNED:
-        ok = !holder_matches || number_state == CORE_SPENT; /* free, or given again */
-        break;
+        return holder != HOLDER_LAUNCH || number_state == CORE_SPENT; /* free, or given again */
     default:
-        ok = holder_matches && number_state == CORE_SPENT;
+        return (holder == HOLDER_LAUNCH && number_state == CORE_SPENT) || (holder == HOLDER_CHIP && borne);
     }
-    if (!ok)
-        g_ptr_array_add(check->wrongs,
-                        g_strdup_printf("number %s of the launch %s: %s, state %d", number->text, launch,
-                                        holder_matches ? "held by it" : "not held by it", (int)number_state));
 }
 
-static void check_launch_numbers(Check *check, const ImpRow *row)
+static void check_number(Check *check, const char *account, const CoreLaunch *launch, const ImpNumber *number)
 {
-    gsize n_bytes;
-    const guint8 *bytes = imp_row_blob(row, 4, &n_bytes);
-    ImpNumber numbers[IMP_WIRE_NUMBERS_MAX];
-    guint32 n_numbers = 0;
-    if (!core_numbers_unpack(bytes, n_bytes, numbers, &n_numbers))
-        g_ptr_array_add(check->wrongs,
-                        g_strdup_printf("the launch %s has damaged numbers", imp_row_text(row, 5)));
-    ImpId id = imp_row_id(row, 0);
-    for (guint32 i = 0; i < n_numbers; i++) {
-        g_auto(ImpRow) found = {0};
-        if (!imp_sql_find(
-                &check->ledger->sql, &found,
-                "SELECT n.state, n.launch IS ?3 AND n.station IS ?4, p.ref FROM pool p JOIN number n "
-                "ON n.pool = p.ref WHERE p.id = ?1 AND n.number = ?2 AND p.account = ?5",
-                "tibit", numbers[i].pool, (gint64)numbers[i].number, id.bytes, (gsize)IMP_ID_BYTES,
-                imp_row_i64(row, 1), imp_row_text(row, 6))) {
-            g_ptr_array_add(check->wrongs,
-                            g_strdup_printf("number %s of the launch %s is not among its pool's",
-                                            numbers[i].text, imp_row_text(row, 5)));
-            continue;
-        }
-        check_number(check, imp_row_text(row, 5), (int)imp_row_i64(row, 2), imp_row_i64(row, 3) != 0,
-                     &numbers[i], imp_row_i64(&found, 1), imp_row_i64(&found, 0));
+    char id[IMP_ID_TEXT_SIZE];
+    imp_id_text(&launch->id, id);
+    g_auto(ImpRow) found = {0};
+    if (!imp_sql_find(
+            &check->ledger->sql, &found,
+            "SELECT n.state, n.launch IS ?3 AND n.station IS ?4, p.ref, EXISTS (SELECT 1 FROM launch o "
+            "WHERE o.id = n.launch AND o.station = n.station AND o.uid = ?6 AND (o.kept OR ?7)) "
+            "FROM pool p JOIN number n ON n.pool = p.ref WHERE p.id = ?1 AND n.number = ?2 AND p.account = "
+            "?5",
+            "tibitbi", number->pool, (gint64)number->number, launch->id.bytes, (gsize)IMP_ID_BYTES,
+            launch->station_ref, account, launch->n_uid > 0 ? launch->uid : NULL, (gsize)launch->n_uid,
+            (gint64)launch->kept)) {
+        g_ptr_array_add(check->wrongs, g_strdup_printf("number %s of the launch %s is not among its pool's",
+                                                       number->text, id));
+        return;
     }
+    Holder holder = imp_row_i64(&found, 1) != 0   ? HOLDER_LAUNCH
+                    : imp_row_i64(&found, 3) != 0 ? HOLDER_CHIP
+                                                  : HOLDER_OTHER;
+    int state = (int)imp_row_i64(&found, 0);
+    const ImpPool *pool = core_pool(check->ledger, imp_row_i64(&found, 2));
+    if (pool != NULL && !number_ok(launch, holder, pool->format == IMP_POOL_EXTERNAL, state))
+        g_ptr_array_add(check->wrongs,
+                        g_strdup_printf("number %s of the launch %s: %s, state %d", number->text, id,
+                                        holder == HOLDER_LAUNCH ? "held by it"
+                                        : holder == HOLDER_CHIP ? "held by another launch of its chip"
+                                                                : "not held by it",
+                                        state));
+}
+
+/* FALSE: its numbers are damaged. */
+static gboolean read_launch(Check *check, const ImpRow *row, CoreLaunch *launch)
+{
+    gboolean ok = imp_sql_ok(&check->ledger->sql);
+    core_launch_read(check->ledger, row, launch);
+    if (!ok || imp_sql_ok(&check->ledger->sql))
+        return ok;
+    (void)imp_sql_take(&check->ledger->sql, NULL);
+    char id[IMP_ID_TEXT_SIZE];
+    g_ptr_array_add(check->wrongs,
+                    g_strdup_printf("the launch %s has damaged numbers", imp_id_text(&launch->id, id)));
+    return FALSE;
 }
 
 static void check_numbers(Check *check)
 {
+    g_autofree CoreLaunch *launch = g_new(CoreLaunch, 1);
     g_auto(ImpRow) row = {0};
     for (gboolean more =
              imp_sql_find(&check->ledger->sql, &row,
-                          "SELECT l.id, l.station, l.state, l.settled, l.numbers, hex(l.id), i.account "
+                          "SELECT " CORE_LAUNCH_COLUMNS ", i.account "
                           "FROM launch l JOIN image i ON i.id = l.image "
                           "WHERE l.own = 1 AND l.numbers IS NOT NULL AND NOT EXISTS (SELECT 1 FROM "
                           "alarm a WHERE a.launch = l.id AND a.kind IN (6, 7))",
                           "");
-         more; more = imp_sql_next(&row))
-        check_launch_numbers(check, &row);
+         more; more = imp_sql_next(&row)) {
+        if (!read_launch(check, &row, launch))
+            continue;
+        for (guint32 i = 0; i < launch->n_numbers; i++)
+            check_number(check, imp_row_text(&row, CORE_LAUNCH_N_COLUMNS), launch, &launch->numbers[i]);
+    }
     G_STATIC_ASSERT(IMP_ALARM_NUMBERS_DIFFER == 7);
 }
 

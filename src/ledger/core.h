@@ -51,6 +51,37 @@ gboolean core_needs_reason(const ImpAct *act, GError **error) G_GNUC_WARN_UNUSED
 void core_alarm(ImpLedger *ledger, ImpAlarmKind kind, const ImpId *station, const ImpId *launch,
                 const ImpId *image, const char *text);
 
+/* ---- rows.c ---- */
+
+/* A launch's row: the authority's, the journal's, or both. */
+typedef struct {
+    ImpId id;
+    gint64 station_ref;
+    gboolean own;
+    ImpId image;
+    int state, phase;
+    gboolean settled, kept, uncounted;
+    guint64 seq, start_number;
+    gint64 granted_us;
+    char port[IMP_WIRE_NAME_SIZE], order[IMP_WIRE_NAME_SIZE], person[IMP_WIRE_NAME_SIZE];
+    guint8 uid[IMP_WIRE_NUMBER_BYTES_MAX];
+    guint8 n_uid; /* 0 = not known yet */
+    guint32 n_numbers;
+    ImpNumber numbers[IMP_WIRE_NUMBERS_MAX];
+} CoreLaunch;
+
+/* Columns of launch l that core_launch_read wants, in their order and before all others. */
+#define CORE_LAUNCH_COLUMNS                                                                                  \
+    "l.id, l.station, l.own, l.image, l.state, l.phase, l.settled, l.kept, l.uncounted, l.seq, "             \
+    "l.start_number, l.granted_us, l.port, l.work_order, l.person, l.uid, l.numbers"
+#define CORE_LAUNCH_N_COLUMNS 17
+void core_launch_read(ImpLedger *ledger, const ImpRow *row, CoreLaunch *out_launch);
+gboolean core_launch_find(ImpLedger *ledger, gint64 station_ref, const ImpId *id, CoreLaunch *out_launch);
+/* Adds the row as it is. */
+void core_launch_insert(ImpLedger *ledger, const CoreLaunch *launch);
+/* The row as far as a record says it: result and everything that only the launch knows stay empty. */
+void core_launch_report(const CoreLaunch *launch, ImpReport *out_report);
+
 /* ---- numbers.c ---- */
 
 /* The definition of a pool by its row. Borrowed; NULL after a fault. */
@@ -60,16 +91,23 @@ gint64 core_pool_ref(ImpLedger *ledger, const char *account, const char *id);
 /* Makes the pool known or compares its definition. IMP_E_POOL_DIFFERS. 0 on failure. */
 gint64 core_pool_add(ImpLedger *ledger, const char *account, const char *definition, GError **error);
 
-/* Takes one number from each pool of the image, or none: 0, or the code of a refusal. */
-int core_numbers_take(ImpLedger *ledger, const ImpId *image, gint64 station_ref, const ImpId *launch,
+/* Takes one number from each pool of the image, or none: 0, or the code of a refusal. keep: a given number that an ended
+ * launch has is named, but not taken: core_identify finds out whether the chip is the one that bears it. */
+int core_numbers_take(ImpLedger *ledger, gint64 station_ref, const ImpWant *want, gboolean keep,
                       ImpNumber *out_numbers, guint32 *out_n_numbers);
+/* Does the launch hold every number that it names? */
+gboolean core_numbers_held(ImpLedger *ledger, const char *account, const CoreLaunch *launch);
+/* Are the numbers those that were given? Compared where want gives one for the pool. */
+gboolean core_numbers_given(const ImpNumber *numbers, guint32 n_numbers, const ImpWant *want);
+/* A launch that passed with numbers that it was allowed to keep has them from now on. */
+void core_numbers_move(ImpLedger *ledger, const char *account, const CoreLaunch *launch);
 /* What becomes of a launch's numbers; free: only where the pool allows it, else spent. */
 void core_numbers_set(ImpLedger *ledger, const char *account, gint64 station_ref, const ImpId *launch,
                       const ImpNumber *numbers, guint32 n_numbers, int state);
 /* Numbers of a launch that was never permitted here: marks them, and moves the pools' next past them. FALSE: one of them
- * belongs to another launch. */
-gboolean core_numbers_claim(ImpLedger *ledger, const char *account, gint64 station_ref, const ImpId *launch,
-                            const ImpNumber *numbers, guint32 n_numbers, int state);
+ * belongs to a launch of another chip. Of external pools, numbers are set to what stands for the bytes here. */
+gboolean core_numbers_claim(ImpLedger *ledger, const char *account, gint64 station_ref, ImpReport *report,
+                            int state);
 
 /* Numbers as the bytes of a column, and back. pack: free with g_free. */
 guint8 *core_numbers_pack(const ImpNumber *numbers, guint32 n_numbers, gsize *out_n_bytes);
@@ -114,11 +152,24 @@ void core_permit(ImpLedger *ledger, const CoreAsker *asker, const ImpWant *want,
 void core_refresh(ImpLedger *ledger, const CoreAsker *asker, const ImpRefresh *refresh, ImpAnswer *answer);
 void core_report(ImpLedger *ledger, const CoreAsker *asker, const ImpReport *report, ImpAnswer *answer);
 
+void core_image_count(ImpLedger *ledger, const ImpId *image, int free_open, int free_used);
+/* Is there room for one more launch that uses the count up? 0, or the code of a refusal. */
+int core_has_room(const ImpLedgerImageStatus *image);
+
 /* Has the chip that report names passed with this image before? */
 gboolean core_is_rework(ImpLedger *ledger, const ImpReport *report);
 
+/* ---- rework.c ---- */
+
+/* The chip of an open launch is known: what the image's rule says of it, kept in the launch's row. Fills answer whole. */
+void core_identify(ImpLedger *ledger, const CoreAsker *asker, const ImpIdentify *identify, ImpAnswer *answer);
+/* Must the chip be told before anything is written? */
+gboolean core_must_identify(const ImpLedgerImageStatus *image);
+
 /* ---- image.c ---- */
 
+/* Does one of its pools write the day of the grant? */
+gboolean core_image_has_date(ImpLedger *ledger, const ImpId *image);
 gboolean core_image_read(ImpLedger *ledger, const ImpId *image, ImpLedgerImageStatus *out_status);
 
 /* ---- journal.c ---- */

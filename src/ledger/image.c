@@ -3,8 +3,10 @@
 #include <string.h>
 
 #define IMAGE_COLUMNS                                                                                        \
-    "id, account, scope, name, units, max_failures, not_before_s, not_after_s, count_on, refuse_rework, "    \
-    "state, deleted, added_us, settled, more_failures, open, passed, failed, spent, unknown, lost, returned"
+    "id, account, scope, name, units, max_failures, not_before_s, not_after_s, count_on, rework, "           \
+    "state, deleted, added_us, settled, more_failures, open, passed, failed, spent, unknown, lost, "         \
+    "returned, "                                                                                             \
+    "free_rework, free_open, free_used"
 
 static void read_image(const ImpRow *row, ImpLedgerImageStatus *out)
 {
@@ -23,7 +25,7 @@ static void read_image(const ImpRow *row, ImpLedgerImageStatus *out)
     limits->has_not_after = !imp_row_is_null(row, 7);
     limits->not_after_s = imp_row_i64(row, 7);
     limits->count_on = (ImpLedgerCountOn)imp_row_i64(row, 8);
-    out->refuse_rework = imp_row_i64(row, 9) != 0;
+    out->rework = (ImpLedgerRework)imp_row_i64(row, 9);
     out->state = (ImpLedgerImageState)imp_row_i64(row, 10);
     out->deleted = imp_row_i64(row, 11) != 0;
     out->added_us = imp_row_i64(row, 12);
@@ -36,6 +38,9 @@ static void read_image(const ImpRow *row, ImpLedgerImageStatus *out)
     out->unknown = (guint64)imp_row_i64(row, 19);
     out->lost = (guint64)imp_row_i64(row, 20);
     out->returned = (guint64)imp_row_i64(row, 21);
+    out->free_rework = imp_row_i64(row, 22) != 0;
+    out->free_open = (guint64)imp_row_i64(row, 23);
+    out->free_used = (guint64)imp_row_i64(row, 24);
 }
 
 gboolean core_image_read(ImpLedger *ledger, const ImpId *image, ImpLedgerImageStatus *out_status)
@@ -45,6 +50,26 @@ gboolean core_image_read(ImpLedger *ledger, const ImpId *image, ImpLedgerImageSt
         return FALSE;
     read_image(&row, out_status);
     return TRUE;
+}
+
+void core_image_count(ImpLedger *ledger, const ImpId *image, int free_open, int free_used)
+{
+    imp_sql_run(&ledger->sql,
+                "UPDATE image SET free_open = free_open + ?1, free_used = free_used + ?2 WHERE id = ?3",
+                "iid", (gint64)free_open, (gint64)free_used, image);
+}
+
+gboolean core_image_has_date(ImpLedger *ledger, const ImpId *image)
+{
+    gboolean has = FALSE;
+    g_auto(ImpRow) row = {0};
+    for (gboolean more =
+             imp_sql_find(&ledger->sql, &row, "SELECT pool FROM image_pool WHERE image = ?1", "d", image);
+         more; more = imp_sql_next(&row)) {
+        const ImpPool *pool = core_pool(ledger, imp_row_i64(&row, 0));
+        has = has || (pool != NULL && imp_pool_has_date(pool));
+    }
+    return has;
 }
 
 /* ---- adding ---- */
@@ -80,7 +105,8 @@ static gboolean add_again(ImpLedger *ledger, const ImpLedgerImage *image, const 
         return FALSE;
     gboolean same = strcmp(image->account, known->account) == 0 && strcmp(image->scope, known->scope) == 0 &&
                     strcmp(image->name, known->name) == 0 && same_limits(&image->limits, &known->limits) &&
-                    !image->refuse_rework == !known->refuse_rework && pools->len == image->n_pools;
+                    image->rework == known->rework && !image->free_rework == !known->free_rework &&
+                    pools->len == image->n_pools;
     for (guint32 i = 0; same && i < image->n_pools; i++)
         same = strcmp(image->pools[i], g_ptr_array_index(pools, i)) == 0;
     if (!same) {
@@ -104,7 +130,9 @@ static gboolean add_pools(ImpLedger *ledger, const ImpLedgerImage *image, GError
             return FALSE;
         for (guint32 k = 0; k < i; k++)
             if (strcmp(image->pools[i], image->pools[k]) == 0) {
-                imp_error_set(error, IMP_E_ARGUMENT, "an image names the pool %s twice", image->pools[i]);
+                const ImpPool *pool = core_pool(ledger, ref);
+                imp_error_set(error, IMP_E_ARGUMENT, "an image names the pool %s twice",
+                              pool != NULL ? pool->id : "");
                 return FALSE;
             }
         imp_sql_run(&ledger->sql, "INSERT INTO image_pool (image, place, pool) VALUES (?1, ?2, ?3)", "dii",
@@ -119,12 +147,13 @@ static gboolean add_new(ImpLedger *ledger, const ImpLedgerImage *image, const Im
     imp_sql_run(
         &ledger->sql,
         "INSERT INTO image (id, account, scope, name, units, max_failures, not_before_s, not_after_s, "
-        "count_on, refuse_rework, state, added_us) "
-        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-        "dtttnnnniiii", &image->id, image->account, image->scope, image->name, limits->has_units,
+        "count_on, rework, state, added_us, free_rework) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        "dtttnnnniiiii", &image->id, image->account, image->scope, image->name, limits->has_units,
         (gint64)limits->units, limits->has_max_failures, (gint64)limits->max_failures, limits->has_not_before,
         limits->not_before_s, limits->has_not_after, limits->not_after_s, (gint64)limits->count_on,
-        (gint64)(image->refuse_rework != 0), (gint64)IMP_LEDGER_ACTIVE, core_now(ledger));
+        (gint64)image->rework, (gint64)IMP_LEDGER_ACTIVE, core_now(ledger),
+        (gint64)(image->free_rework != 0));
     char id[IMP_ID_TEXT_SIZE];
     core_audit(ledger, "image-add", imp_id_text(&image->id, id), act);
     return add_pools(ledger, image, error);
@@ -134,6 +163,7 @@ gboolean imp_ledger_image_add(ImpLedger *ledger, const ImpLedgerImage *image, co
                               GError **error)
 {
     g_assert(image->n_pools <= IMP_WIRE_NUMBERS_MAX);
+    g_assert(image->rework >= IMP_LEDGER_REWORK_REFUSE && image->rework <= IMP_LEDGER_REWORK_NEW);
     if (!limits_ok(&image->limits, error) || !core_enter(ledger, error))
         return FALSE;
     ImpLedgerImageStatus known;

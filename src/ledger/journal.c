@@ -7,46 +7,9 @@
 #define TRUST_SLIP_US                                                                                        \
     (60 * G_USEC_PER_SEC) /* a clock that an engineer set may drift so far from the boot clock */
 
-/* A launch's row in the journal. */
-typedef struct {
-    gboolean own;
-    ImpResult state; /* CORE_OPEN or an ImpResult */
-    int phase;
-    ImpReport known; /* what the row knows of a report */
-} Row;
-
-#define ROW_COLUMNS                                                                                          \
-    "own, state, phase, id, image, seq, start_number, granted_us, port, work_order, person, numbers"
-
-static void read_row(ImpLedger *ledger, const ImpRow *row, Row *out)
+static gboolean find_row(ImpLedger *ledger, const ImpId *launch, CoreLaunch *out)
 {
-    memset(out, 0, sizeof *out);
-    out->own = imp_row_i64(row, 0) != 0;
-    out->state = (ImpResult)imp_row_i64(row, 1);
-    out->phase = (int)imp_row_i64(row, 2);
-    ImpReport *known = &out->known;
-    known->launch = imp_row_id(row, 3);
-    known->image = imp_row_id(row, 4);
-    known->seq = (guint64)imp_row_i64(row, 5);
-    known->start_number = (guint64)imp_row_i64(row, 6);
-    known->began_real_us = imp_row_i64(row, 7);
-    imp_row_copy(row, 8, known->port, sizeof known->port);
-    imp_row_copy(row, 9, known->order, sizeof known->order);
-    imp_row_copy(row, 10, known->person, sizeof known->person);
-    gsize n_bytes;
-    const guint8 *bytes = imp_row_blob(row, 11, &n_bytes);
-    if (!core_numbers_unpack(bytes, n_bytes, known->numbers, &known->n_numbers) && imp_sql_ok(&ledger->sql))
-        imp_error_set(&ledger->sql.error, IMP_E_LEDGER_CORRUPT, "ledger: a launch has damaged numbers");
-}
-
-static gboolean find_row(ImpLedger *ledger, const ImpId *launch, Row *out)
-{
-    g_auto(ImpRow) row = {0};
-    if (!imp_sql_find(&ledger->sql, &row, "SELECT " ROW_COLUMNS " FROM launch WHERE id = ?1 AND station = 0",
-                      "d", launch))
-        return FALSE;
-    read_row(ledger, &row, out);
-    return TRUE;
+    return core_launch_find(ledger, 0, launch, out);
 }
 
 CoreAsker core_self(const ImpLedger *ledger)
@@ -104,7 +67,7 @@ gboolean imp_journal_trust_clock(ImpLedger *ledger, const ImpAct *act, GError **
 /* ---- ending ---- */
 
 /* Ends a row: a SAP by the authority's own table, a JOB for the cloud to hear. */
-static void end_row(ImpLedger *ledger, const Row *row, const ImpReport *report)
+static void end_row(ImpLedger *ledger, const CoreLaunch *row, const ImpReport *report)
 {
     if (row->own) {
         CoreAsker self = core_self(ledger);
@@ -121,18 +84,23 @@ static void end_row(ImpLedger *ledger, const Row *row, const ImpReport *report)
 /* What a life that ended without a word leaves open. */
 static void end_of_life(ImpLedger *ledger, ImpLife *life)
 {
-    g_autoptr(GArray) rows = g_array_new(FALSE, FALSE, sizeof(Row));
-    g_auto(ImpRow) found = {0};
-    for (gboolean more = imp_sql_find(
-             &ledger->sql, &found,
-             "SELECT " ROW_COLUMNS " FROM launch WHERE station = 0 AND state = " SQL_OPEN " ORDER BY id", "");
-         more; more = imp_sql_next(&found)) {
-        g_array_set_size(rows, rows->len + 1);
-        read_row(ledger, &found, &g_array_index(rows, Row, rows->len - 1));
+    g_autoptr(GArray) rows = g_array_new(FALSE, FALSE, sizeof(CoreLaunch));
+    {
+        g_auto(ImpRow) found = {0};
+        for (gboolean more =
+                 imp_sql_find(&ledger->sql, &found,
+                              "SELECT " CORE_LAUNCH_COLUMNS
+                              " FROM launch l WHERE l.station = 0 AND l.state = " SQL_OPEN " ORDER BY l.id",
+                              "");
+             more; more = imp_sql_next(&found)) {
+            g_array_set_size(rows, rows->len + 1);
+            core_launch_read(ledger, &found, &g_array_index(rows, CoreLaunch, rows->len - 1));
+        }
     }
     for (guint i = 0; i < rows->len; i++) {
-        const Row *row = &g_array_index(rows, Row, i);
-        ImpReport report = row->known;
+        const CoreLaunch *row = &g_array_index(rows, CoreLaunch, i);
+        ImpReport report;
+        core_launch_report(row, &report);
         gboolean wrote = row->phase == CORE_WRITING;
         report.result = wrote ? IMP_RESULT_UNKNOWN : IMP_RESULT_LOST;
         report.code = wrote ? IMP_E_STOPPED_WHILE_WRITING : IMP_E_STOPPED_BEFORE_WRITE;
@@ -159,7 +127,7 @@ gboolean imp_journal_start(ImpLedger *ledger, ImpLife *out_life, GError **error)
     return TRUE;
 }
 
-static gboolean result_fits(const Row *row, ImpResult result)
+static gboolean result_fits(const CoreLaunch *row, ImpResult result)
 {
     switch (result) {
     case IMP_RESULT_FAILED:
@@ -177,7 +145,7 @@ static gboolean result_fits(const Row *row, ImpResult result)
 
 static gboolean end_launch(ImpLedger *ledger, const ImpReport *report, GError **error)
 {
-    Row row;
+    CoreLaunch row;
     char id[IMP_ID_TEXT_SIZE];
     if (!find_row(ledger, &report->launch, &row) || row.state != CORE_OPEN) {
         if (imp_sql_take(&ledger->sql, error))
@@ -191,17 +159,23 @@ static gboolean end_launch(ImpLedger *ledger, const ImpReport *report, GError **
                       row.phase == CORE_WRITING ? "has begun to write" : "has not begun to write");
         return FALSE;
     }
+    g_autofree ImpReport *known = g_new(ImpReport, 1);
     g_autofree ImpReport *full = g_memdup2(report, sizeof *report);
-    full->image = row.known.image;
-    full->seq = row.known.seq;
-    full->start_number = row.known.start_number;
-    full->began_real_us = row.known.began_real_us;
-    memcpy(full->port, row.known.port, sizeof full->port);
-    memcpy(full->order, row.known.order, sizeof full->order);
+    core_launch_report(&row, known);
+    full->image = known->image;
+    full->seq = known->seq;
+    full->start_number = known->start_number;
+    full->began_real_us = known->began_real_us;
+    memcpy(full->port, known->port, sizeof full->port);
+    memcpy(full->order, known->order, sizeof full->order);
     if (full->person[0] == '\0')
-        memcpy(full->person, row.known.person, sizeof full->person);
-    full->n_numbers = row.known.n_numbers;
-    memcpy(full->numbers, row.known.numbers, sizeof full->numbers);
+        memcpy(full->person, known->person, sizeof full->person);
+    if (known->n_uid > 0) { /* what the authority has been told counts */
+        full->n_uid = known->n_uid;
+        memcpy(full->uid, known->uid, sizeof full->uid);
+    }
+    full->n_numbers = known->n_numbers;
+    memcpy(full->numbers, known->numbers, sizeof full->numbers);
     end_row(ledger, &row, full);
     core_touch_clock(ledger);
     return TRUE;
@@ -234,18 +208,22 @@ static gboolean not_known(ImpLedger *ledger, const ImpId *launch, GError **error
 static guint64 add_row(ImpLedger *ledger, const ImpWant *want, const ImpAnswer *granted, int state, int phase)
 {
     g_assert(ledger->start_number > 0);
-    gsize n_bytes = 0;
-    g_autofree guint8 *numbers =
-        granted != NULL ? core_numbers_pack(granted->numbers, granted->n_numbers, &n_bytes) : NULL;
-    guint64 seq = core_next_seq(ledger, FALSE);
-    imp_sql_run(
-        &ledger->sql,
-        "INSERT INTO launch (id, station, own, image, state, phase, seq, start_number, granted_us, port, "
-        "work_order, person, numbers) VALUES (?1, 0, 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-        "ddiiiiitttb", &want->launch, &want->image, (gint64)state, (gint64)phase, (gint64)seq,
-        (gint64)ledger->start_number, core_now(ledger), want->port, want->order, want->person, numbers,
-        n_bytes);
-    return seq;
+    CoreLaunch row = {.id = want->launch,
+                      .image = want->image,
+                      .state = state,
+                      .phase = phase,
+                      .seq = core_next_seq(ledger, FALSE),
+                      .start_number = ledger->start_number,
+                      .granted_us = core_now(ledger)};
+    memcpy(row.port, want->port, sizeof row.port);
+    memcpy(row.order, want->order, sizeof row.order);
+    memcpy(row.person, want->person, sizeof row.person);
+    if (granted != NULL) {
+        row.n_numbers = granted->n_numbers;
+        memcpy(row.numbers, granted->numbers, sizeof row.numbers);
+    }
+    core_launch_insert(ledger, &row);
+    return row.seq;
 }
 
 gboolean imp_journal_begun(ImpLedger *ledger, const ImpWant *want, const ImpAnswer *granted, GError **error)
@@ -257,6 +235,29 @@ gboolean imp_journal_begun(ImpLedger *ledger, const ImpWant *want, const ImpAnsw
     if (ok) {
         (void)add_row(ledger, want, granted, CORE_OPEN, CORE_BEGUN);
         core_touch_clock(ledger);
+    }
+    return core_leave(ledger, ok, error);
+}
+
+gboolean imp_journal_identified(ImpLedger *ledger, const ImpIdentify *told, const ImpAnswer *answer,
+                                GError **error)
+{
+    g_assert(answer->kind == IMP_ANSWER_IDENTIFIED && told->n_uid > 0);
+    if (!core_enter(ledger, error))
+        return FALSE;
+    gsize n_bytes;
+    g_autofree guint8 *numbers = core_numbers_pack(answer->numbers, answer->n_numbers, &n_bytes);
+    gint64 n =
+        imp_sql_run(&ledger->sql,
+                    "UPDATE launch SET uid = ?1, kept = ?2, numbers = ?3 WHERE id = ?4 AND station = 0 AND "
+                    "own = 0 AND state = " SQL_OPEN " AND phase = ?5",
+                    "bibdi", told->uid, (gsize)told->n_uid, (gint64)(answer->kept != 0), numbers, n_bytes,
+                    &told->launch, (gint64)CORE_BEGUN);
+    gboolean ok = n == 1 || !imp_sql_ok(&ledger->sql);
+    if (!ok) {
+        char id[IMP_ID_TEXT_SIZE];
+        imp_error_set(error, IMP_E_STATE, "the launch %s is not begun, or is writing already",
+                      imp_id_text(&told->launch, id));
     }
     return core_leave(ledger, ok, error);
 }
@@ -372,7 +373,7 @@ GArray *imp_journal_reconcile(ImpLedger *ledger, const ImpId *open, guint32 n_op
     if (!core_enter(ledger, error))
         return NULL;
     for (guint32 i = 0; i < n_open; i++) {
-        Row row;
+        CoreLaunch row;
         if (!find_row(ledger, &open[i], &row))
             add_lost(ledger, &open[i], reports);
         else if (row.state != CORE_OPEN)

@@ -29,6 +29,11 @@ gboolean imp_journal_start(ImpLedger *ledger, ImpLife *out_life, GError **error)
 gboolean imp_journal_begun(ImpLedger *ledger, const ImpWant *want, const ImpAnswer *granted,
                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* JOB: journals what the cloud answered when it was told the launch's chip: its ID, and the numbers that are written now.
+ * IMP_E_STATE: the launch is not begun, or writing. */
+gboolean imp_journal_identified(ImpLedger *ledger, const ImpIdentify *told, const ImpAnswer *answer,
+                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Journals WRITING, before the first erase or write. IMP_E_STATE: it is not begun. SAP and JOB. */
 gboolean imp_journal_writing(ImpLedger *ledger, const ImpId *launch,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -165,13 +165,19 @@ static gboolean open_database(ImpLedger *ledger, const ImpLedgerOptions *options
     return check_pages(ledger, error) && read_ledger_row(ledger, error);
 }
 
+static void free_pool(gpointer data)
+{
+    imp_pool_done(data);
+    g_free(data);
+}
+
 ImpLedger *imp_ledger_open(const ImpLedgerOptions *options, GError **error)
 {
     g_autoptr(ImpLedger) ledger = g_new0(ImpLedger, 1);
     ledger->role = options->role;
     ledger->clock = options->clock;
     ledger->random = options->random;
-    ledger->pools = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
+    ledger->pools = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, free_pool);
     if (!open_database(ledger, options, error))
         return NULL;
     return g_steal_pointer(&ledger);

@@ -88,6 +88,14 @@ typedef enum {
     IMP_LEDGER_COUNT_ON_WRITE,
 } ImpLedgerCountOn;
 
+/* What happens with a chip that this image has been put on before (docs/ledger.md, section 7). Order and meaning are those of
+ * image/content.h. */
+typedef enum {
+    IMP_LEDGER_REWORK_REFUSE = 2, /* one that passed is refused */
+    IMP_LEDGER_REWORK_KEEP, /* it gets the numbers again that it has */
+    IMP_LEDGER_REWORK_NEW, /* it gets new ones */
+} ImpLedgerRework;
+
 /* The restrictions of an image (image/content.h has the same; ledger does not use image). */
 typedef struct {
     gboolean has_units, has_max_failures, has_not_before, has_not_after;
@@ -110,7 +118,8 @@ typedef struct {
         [IMP_WIRE_NAME_SIZE]; /* stations of this scope may run it (the cloud: the factory); "" on a station */
     char name[IMP_WIRE_NAME_SIZE];
     ImpLedgerLimits limits;
-    gboolean refuse_rework; /* kept for imp_ledger_image_get */
+    ImpLedgerRework rework;
+    gboolean free_rework; /* a chip that has used up a unit of the count uses up no second one */
     guint32 n_pools;
     const char *pools[IMP_WIRE_NUMBERS_MAX]; /* canonical definitions (pool.h), borrowed for the call */
 } ImpLedgerImage;
@@ -143,13 +152,16 @@ typedef struct {
     ImpId id;
     char account[IMP_WIRE_NAME_SIZE], scope[IMP_WIRE_NAME_SIZE], name[IMP_WIRE_NAME_SIZE];
     ImpLedgerLimits limits;
-    gboolean refuse_rework;
+    ImpLedgerRework rework;
+    gboolean free_rework;
     ImpLedgerImageState state;
     gboolean deleted;
     gint64 added_us;
     guint64 settled; /* launches settled by the owner: the count is units + settled */
     guint64 more_failures; /* allowed beside max_failures */
     guint64 open, passed, failed, spent, unknown, lost, returned; /* launches by state */
+    guint64 free_open,
+        free_used; /* rework that uses nothing up: launches in work; ended ones that else would have */
 } ImpLedgerImageStatus;
 
 gboolean imp_ledger_image_get(ImpLedger *ledger, const ImpId *image, ImpLedgerImageStatus *out_status,
@@ -171,8 +183,10 @@ gboolean imp_ledger_unit_known(ImpLedger *ledger, const ImpId *image, const guin
 
 typedef struct {
     char account[IMP_WIRE_NAME_SIZE], id[IMP_WIRE_NAME_SIZE];
-    char definition[513]; /* IMP_POOL_DEFINITION_MAX + 1 */
+    char definition[513]; /* imp_pool_short of it */
+    gboolean external; /* its numbers come with the launches: next and remaining say nothing */
     guint64 next; /* the next new number; past last when all have been given */
+    char next_text[IMP_WIRE_TEXT_SIZE]; /* … as it would be written now; "" when all have been given */
     guint64 remaining; /* numbers that can still be given, returned ones included */
     guint64 free, held, used, spent; /* numbers that were given, by what became of them */
 } ImpLedgerPoolStatus;

@@ -1,5 +1,7 @@
 #include "ledger/local.h"
 
+#include <string.h>
+
 #include "ledger/core.h"
 
 typedef struct {
@@ -12,12 +14,14 @@ static gboolean clock_ok(ImpLedger *ledger, const ImpId *id, GError **error)
 {
     ImpLedgerImageStatus image;
     gboolean dated =
-        core_image_read(ledger, id, &image) && (image.limits.has_not_before || image.limits.has_not_after);
+        core_image_read(ledger, id, &image) &&
+        (image.limits.has_not_before || image.limits.has_not_after || core_image_has_date(ledger, id));
     if (!dated || core_clock_trusted(ledger))
         return TRUE;
-    imp_error_set(error, IMP_E_CLOCK_UNTRUSTED,
-                  "the image %s has dates, and this station's clock is not synchronised or was set back",
-                  image.name);
+    imp_error_set(
+        error, IMP_E_CLOCK_UNTRUSTED,
+        "the image %s has dates or writes them, and this station's clock is not synchronised or was set back",
+        image.name);
     return FALSE;
 }
 
@@ -72,6 +76,25 @@ static void start(ImpAuthority *authority, const ImpWant *want, ImpStartFn done,
     done(user, why == NULL, error == NULL && answer->kind != 0 ? answer : NULL, why);
 }
 
+static void identify(ImpAuthority *authority, const ImpId *launch, const guint8 *uid, gsize n_uid,
+                     ImpIdentifyFn done, gpointer user)
+{
+    Local *self = (Local *)authority;
+    g_autoptr(GError) error = NULL;
+    g_autofree ImpAnswer *answer = g_new0(ImpAnswer, 1);
+    ImpIdentify chip = {.launch = *launch, .n_uid = (guint8)n_uid};
+    g_assert(n_uid >= 1 && n_uid <= sizeof chip.uid);
+    memcpy(chip.uid, uid, n_uid);
+    if (core_enter(self->ledger, &error)) {
+        CoreAsker station = core_self(self->ledger);
+        core_identify(self->ledger, &station, &chip, answer);
+        /* A refusal is kept, too: it may have raised an alarm. */
+        if (core_leave(self->ledger, TRUE, &error) && answer->kind != IMP_ANSWER_IDENTIFIED)
+            set_refusal(&error, answer);
+    }
+    done(user, error == NULL ? answer : NULL, error);
+}
+
 static gboolean writing(ImpAuthority *authority, const ImpId *launch, GError **error)
 {
     return imp_journal_writing(((Local *)authority)->ledger, launch, error);
@@ -82,7 +105,8 @@ static gboolean end(ImpAuthority *authority, const ImpReport *report, GError **e
     return imp_journal_ended(((Local *)authority)->ledger, report, error);
 }
 
-static const ImpAuthorityOps local_ops = {start, writing, end};
+static const ImpAuthorityOps local_ops = {
+    .start = start, .identify = identify, .writing = writing, .end = end};
 
 ImpAuthority *imp_authority_local_new(ImpLedger *ledger)
 {

@@ -4,44 +4,6 @@
 
 #include <string.h>
 
-/* A launch's row. */
-typedef struct {
-    gboolean own;
-    ImpId image;
-    int state;
-    gboolean settled;
-    guint64 start_number;
-    char port[IMP_WIRE_NAME_SIZE], order[IMP_WIRE_NAME_SIZE], person[IMP_WIRE_NAME_SIZE];
-    guint32 n_numbers;
-    ImpNumber numbers[IMP_WIRE_NUMBERS_MAX];
-} Launch;
-
-static gboolean read_launch(ImpLedger *ledger, gint64 station_ref, const ImpId *id, Launch *out)
-{
-    g_auto(ImpRow) row = {0};
-    if (!imp_sql_find(&ledger->sql, &row,
-                      "SELECT own, image, state, settled, start_number, port, work_order, person, numbers "
-                      "FROM launch WHERE id = ?1 AND station = ?2",
-                      "di", id, station_ref))
-        return FALSE;
-    out->own = imp_row_i64(&row, 0) != 0;
-    out->image = imp_row_id(&row, 1);
-    out->state = (int)imp_row_i64(&row, 2);
-    out->settled = imp_row_i64(&row, 3) != 0;
-    out->start_number = (guint64)imp_row_i64(&row, 4);
-    imp_row_copy(&row, 5, out->port, sizeof out->port);
-    imp_row_copy(&row, 6, out->order, sizeof out->order);
-    imp_row_copy(&row, 7, out->person, sizeof out->person);
-    gsize n_bytes;
-    const guint8 *bytes = imp_row_blob(&row, 8, &n_bytes);
-    if (!core_numbers_unpack(bytes, n_bytes, out->numbers, &out->n_numbers)) {
-        if (imp_sql_ok(&ledger->sql))
-            imp_error_set(&ledger->sql.error, IMP_E_LEDGER_CORRUPT, "ledger: a launch has damaged numbers");
-        return FALSE;
-    }
-    return TRUE;
-}
-
 /* ---- guards ---- */
 
 /* May the image run on this station now? 0, or the code that says why not. Asked for permits, for repeated ones, and for
@@ -64,20 +26,19 @@ static int may_run(const CoreAsker *asker, const ImpLedgerImageStatus *image, gi
     return 0;
 }
 
-/* Launches that have used up a unit for good. */
+/* Launches that have used up a unit for good. Rework that uses nothing up is among passed, unknown and spent, too. */
 static guint64 used(const ImpLedgerImageStatus *image)
 {
     guint64 spent = image->limits.count_on == IMP_LEDGER_COUNT_ON_WRITE ? image->spent : 0;
-    return image->passed + image->unknown + spent;
+    return image->passed + image->unknown + spent - image->free_used;
 }
 
-/* Is there room for one more launch? */
-static int has_room(const ImpLedgerImageStatus *image)
+int core_has_room(const ImpLedgerImageStatus *image)
 {
     guint64 allowed = image->limits.units + image->settled;
     if (image->limits.has_units && used(image) >= allowed)
         return IMP_E_COUNT_USED_UP;
-    if (image->limits.has_units && used(image) + image->open >= allowed)
+    if (image->limits.has_units && used(image) + image->open - image->free_open >= allowed)
         return IMP_E_COUNT_IN_WORK;
     guint64 failures = image->spent + image->unknown;
     if (image->limits.has_max_failures && failures >= image->limits.max_failures + image->more_failures)
@@ -103,18 +64,19 @@ static void refuse(ImpAnswer *answer, ImpAnswerKind kind, int code)
     answer->code = code;
 }
 
-static gboolean same_want(const Launch *launch, const ImpWant *want)
+static gboolean same_want(const CoreLaunch *launch, const ImpWant *want)
 {
     /* A lost launch that was reported before it was asked for has no image. */
     if (imp_id_is_zero(&launch->image))
         return TRUE;
     return launch->own && imp_id_equal(&launch->image, &want->image) &&
-           strcmp(launch->port, want->port) == 0 && strcmp(launch->order, want->order) == 0;
+           strcmp(launch->port, want->port) == 0 && strcmp(launch->order, want->order) == 0 &&
+           core_numbers_given(launch->numbers, launch->n_numbers, want);
 }
 
 /* Asking twice is asking once (rule 4). */
-static void permit_again(ImpLedger *ledger, const CoreAsker *asker, const ImpWant *want, const Launch *launch,
-                         ImpAnswer *answer)
+static void permit_again(ImpLedger *ledger, const CoreAsker *asker, const ImpWant *want,
+                         const CoreLaunch *launch, ImpAnswer *answer)
 {
     ImpLedgerImageStatus image = {0};
     if (core_image_read(ledger, &launch->image, &image))
@@ -122,7 +84,7 @@ static void permit_again(ImpLedger *ledger, const CoreAsker *asker, const ImpWan
     if (!same_want(launch, want)) {
         refuse(answer, IMP_ANSWER_REFUSED, IMP_E_LAUNCH_DIFFERS);
         core_alarm(ledger, IMP_ALARM_LAUNCH_DIFFERS, &asker->id, &want->launch, &want->image,
-                   "the launch is known with another image, port or order");
+                   "the launch is known with another image, port, order or given number");
         return;
     }
     if (launch->state != CORE_OPEN) {
@@ -139,24 +101,33 @@ static void permit_again(ImpLedger *ledger, const CoreAsker *asker, const ImpWan
         return;
     }
     answer->kind = IMP_ANSWER_GRANTED;
+    answer->identify = core_must_identify(&image);
     answer->n_numbers = launch->n_numbers;
     memcpy(answer->numbers, launch->numbers, sizeof answer->numbers);
 }
 
 static void add_launch(ImpLedger *ledger, const CoreAsker *asker, const ImpWant *want, int phase, guint64 seq,
-                       const ImpAnswer *answer)
+                       gboolean uncounted, const ImpAnswer *answer)
 {
-    gsize n_bytes;
-    g_autofree guint8 *numbers = core_numbers_pack(answer->numbers, answer->n_numbers, &n_bytes);
-    imp_sql_run(
-        &ledger->sql,
-        "INSERT INTO launch (id, station, own, image, state, phase, seq, start_number, granted_us, port, "
-        "work_order, person, numbers) "
-        "VALUES (?1, ?2, 1, ?3, " SQL_OPEN ", ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-        "didiiiitttb", &want->launch, asker->ref, &want->image, (gint64)phase, (gint64)seq,
-        (gint64)asker->start_number, core_now(ledger), want->port, want->order, want->person, numbers,
-        n_bytes);
+    CoreLaunch launch = {.id = want->launch,
+                         .station_ref = asker->ref,
+                         .own = TRUE,
+                         .image = want->image,
+                         .state = CORE_OPEN,
+                         .phase = phase,
+                         .uncounted = uncounted,
+                         .seq = seq,
+                         .start_number = asker->start_number,
+                         .granted_us = core_now(ledger),
+                         .n_numbers = answer->n_numbers};
+    memcpy(launch.port, want->port, sizeof launch.port);
+    memcpy(launch.order, want->order, sizeof launch.order);
+    memcpy(launch.person, want->person, sizeof launch.person);
+    memcpy(launch.numbers, answer->numbers, sizeof launch.numbers);
+    core_launch_insert(ledger, &launch);
     imp_sql_run(&ledger->sql, "UPDATE image SET open = open + 1 WHERE id = ?1", "d", &want->image);
+    if (uncounted)
+        core_image_count(ledger, &want->image, 1, 0);
 }
 
 static void permit_new(ImpLedger *ledger, const CoreAsker *asker, const ImpWant *want, int phase,
@@ -173,19 +144,27 @@ static void permit_new(ImpLedger *ledger, const CoreAsker *asker, const ImpWant 
         refuse(answer, IMP_ANSWER_REFUSED, IMP_E_IMAGE_UNKNOWN);
         return;
     }
+    gboolean uncounted = FALSE;
     if (code == 0)
-        code = has_room(&image);
+        code = core_has_room(&image);
+    /* Beyond the count a launch may still look whether its chip is one that needs no unit: core_identify decides before
+     * anything is written. */
+    if (image.free_rework && (code == IMP_E_COUNT_USED_UP || code == IMP_E_COUNT_IN_WORK)) {
+        uncounted = TRUE;
+        code = 0;
+    }
     if (code == 0)
-        code = core_numbers_take(ledger, &want->image, asker->ref, &want->launch, answer->numbers,
-                                 &answer->n_numbers);
+        code = core_numbers_take(ledger, asker->ref, want, image.rework == IMP_LEDGER_REWORK_KEEP,
+                                 answer->numbers, &answer->n_numbers);
     if (code != 0) {
         set_counts(answer, &image);
         refuse(answer, IMP_ANSWER_REFUSED, code);
         return;
     }
     answer->kind = IMP_ANSWER_GRANTED;
+    answer->identify = core_must_identify(&image);
     guint64 seq = phase == CORE_HELD ? 0 : core_next_seq(ledger, TRUE);
-    add_launch(ledger, asker, want, phase, seq, answer);
+    add_launch(ledger, asker, want, phase, seq, uncounted, answer);
     image.open++;
     set_counts(answer, &image);
     *out_new = TRUE;
@@ -198,8 +177,8 @@ void core_permit(ImpLedger *ledger, const CoreAsker *asker, const ImpWant *want,
     answer->launch = want->launch;
     answer->ask = want->ask;
     gboolean is_new = FALSE;
-    Launch launch;
-    if (read_launch(ledger, asker->ref, &want->launch, &launch))
+    CoreLaunch launch;
+    if (core_launch_find(ledger, asker->ref, &want->launch, &launch))
         permit_again(ledger, asker, want, &launch, answer);
     else
         permit_new(ledger, asker, want, phase, answer, &is_new);
@@ -214,8 +193,8 @@ void core_refresh(ImpLedger *ledger, const CoreAsker *asker, const ImpRefresh *r
     memset(answer, 0, sizeof *answer);
     answer->launch = refresh->launch;
     answer->ask = refresh->ask;
-    Launch launch;
-    if (!read_launch(ledger, asker->ref, &refresh->launch, &launch) || launch.state != CORE_OPEN) {
+    CoreLaunch launch;
+    if (!core_launch_find(ledger, asker->ref, &refresh->launch, &launch) || launch.state != CORE_OPEN) {
         refuse(answer, IMP_ANSWER_WITHDRAWN, IMP_E_LAUNCH_ENDED);
         return;
     }
@@ -280,7 +259,7 @@ static void keep_record(ImpLedger *ledger, const CoreAsker *asker, const ImpRepo
                     (gint64)report->seq, asker->ref);
 }
 
-static gboolean numbers_differ(const Launch *launch, const ImpReport *report)
+static gboolean numbers_differ(const CoreLaunch *launch, const ImpReport *report)
 {
     if (report->result == IMP_RESULT_LOST || report->result == IMP_RESULT_RETURNED)
         return FALSE; /* it may not know them */
@@ -294,7 +273,7 @@ static gboolean numbers_differ(const Launch *launch, const ImpReport *report)
 }
 
 /* What a launch that its journal may not hold cannot know is taken from the permit. */
-static void fill_report(ImpReport *report, const Launch *launch)
+static void fill_report(ImpReport *report, const CoreLaunch *launch)
 {
     if (report->result != IMP_RESULT_LOST && report->result != IMP_RESULT_RETURNED)
         return;
@@ -306,8 +285,53 @@ static void fill_report(ImpReport *report, const Launch *launch)
     memcpy(report->numbers, launch->numbers, sizeof report->numbers);
 }
 
+/* Does a launch that ended so use up a unit? */
+static gboolean uses_up(const ImpLedgerImageStatus *image, ImpResult result)
+{
+    return result == IMP_RESULT_PASSED || result == IMP_RESULT_UNKNOWN ||
+           (result == IMP_RESULT_SPENT && image->limits.count_on == IMP_LEDGER_COUNT_ON_WRITE);
+}
+
+/* What was let in to look at its chip only must not have written. */
+static gboolean wrote_unidentified(ImpLedger *ledger, const ImpLedgerImageStatus *image,
+                                   const CoreLaunch *launch, ImpResult result)
+{
+    gboolean wrote =
+        result == IMP_RESULT_PASSED || result == IMP_RESULT_SPENT || result == IMP_RESULT_UNKNOWN;
+    return wrote && launch->n_uid == 0 && !launch->settled &&
+           (launch->uncounted || !core_numbers_held(ledger, image->account, launch));
+}
+
+/* The counts and numbers of an open launch that ends. */
+static void settle_up(ImpLedger *ledger, const CoreAsker *asker, const CoreLaunch *launch,
+                      const ImpLedgerImageStatus *image, const ImpReport *report)
+{
+    gboolean uncounted = launch->uncounted;
+    if (wrote_unidentified(ledger, image, launch, report->result)) {
+        core_alarm(ledger, IMP_ALARM_NOT_ASKED, &asker->id, &report->launch, &launch->image,
+                   "a launch wrote without having told its chip, though it had to");
+        uncounted = FALSE;
+    }
+    imp_sql_run(&ledger->sql,
+                "UPDATE launch SET state = ?1, uid = coalesce(uid, ?4), uncounted = ?5 WHERE id = ?2 AND "
+                "station = ?3",
+                "idibi", (gint64)report->result, &report->launch, asker->ref,
+                report->n_uid > 0 ? report->uid : NULL, (gsize)report->n_uid, (gint64)uncounted);
+    count_end(ledger, &launch->image, TRUE, report->result);
+    if (launch->uncounted)
+        core_image_count(ledger, &launch->image, -1, uncounted && uses_up(image, report->result));
+    /* Rule 10: back only from the life that was given them; and never after the owner settled (rule 1). Numbers that are an
+     * earlier launch's are not this one's to free or spend. */
+    gboolean may_free = !launch->settled && report->start_number == launch->start_number;
+    core_numbers_set(ledger, image->account, asker->ref, &report->launch, launch->numbers, launch->n_numbers,
+                     number_state(report->result, may_free));
+    if (launch->kept && report->result == IMP_RESULT_PASSED)
+        core_numbers_move(ledger, image->account, launch);
+}
+
 /* The first report of an open launch. The image is the permit's. */
-static void end_open(ImpLedger *ledger, const CoreAsker *asker, const Launch *launch, const ImpReport *comes)
+static void end_open(ImpLedger *ledger, const CoreAsker *asker, const CoreLaunch *launch,
+                     const ImpReport *comes)
 {
     g_autofree ImpReport *report = g_memdup2(comes, sizeof *comes);
     if (!imp_id_is_zero(&comes->image) && !imp_id_equal(&comes->image, &launch->image))
@@ -320,14 +344,28 @@ static void end_open(ImpLedger *ledger, const CoreAsker *asker, const Launch *la
     fill_report(report, launch);
     ImpLedgerImageStatus image = {0};
     (void)core_image_read(ledger, &launch->image, &image);
-    imp_sql_run(&ledger->sql, "UPDATE launch SET state = ?1 WHERE id = ?2 AND station = ?3", "idi",
-                (gint64)report->result, &report->launch, asker->ref);
-    count_end(ledger, &launch->image, TRUE, report->result);
-    /* Rule 10: back only from the life that was given them; and never after the owner settled (rule 1). */
-    gboolean may_free = !launch->settled && report->start_number == launch->start_number;
-    core_numbers_set(ledger, image.account, asker->ref, &report->launch, launch->numbers, launch->n_numbers,
-                     number_state(report->result, may_free));
+    settle_up(ledger, asker, launch, &image, report);
     keep_record(ledger, asker, report, (CoreRecord){.after_settlement = launch->settled});
+}
+
+static void add_unknown(ImpLedger *ledger, const CoreAsker *asker, const ImpReport *report)
+{
+    CoreLaunch launch = {.id = report->launch,
+                         .station_ref = asker->ref,
+                         .own = TRUE,
+                         .image = report->image,
+                         .state = (int)report->result,
+                         .phase = CORE_HELD,
+                         .start_number = report->start_number,
+                         .granted_us = core_now(ledger),
+                         .n_uid = report->n_uid,
+                         .n_numbers = report->n_numbers};
+    memcpy(launch.port, report->port, sizeof launch.port);
+    memcpy(launch.order, report->order, sizeof launch.order);
+    memcpy(launch.person, report->person, sizeof launch.person);
+    memcpy(launch.uid, report->uid, sizeof launch.uid);
+    memcpy(launch.numbers, report->numbers, sizeof launch.numbers);
+    core_launch_insert(ledger, &launch);
 }
 
 /* A launch that was never permitted here: given up before its request arrived; or the cloud was restored. It is ended all
@@ -338,25 +376,16 @@ static void end_unknown(ImpLedger *ledger, const CoreAsker *asker, const ImpRepo
     ImpLedgerImageStatus image;
     if (core_image_read(ledger, &comes->image, &image) && strcmp(image.account, asker->account) != 0)
         report->image = (ImpId){0}; /* neither counts nor log of another account */
-    gsize n_bytes;
-    g_autofree guint8 *numbers = core_numbers_pack(report->numbers, report->n_numbers, &n_bytes);
-    imp_sql_run(
-        &ledger->sql,
-        "INSERT INTO launch (id, station, own, image, state, phase, seq, start_number, granted_us, port, "
-        "work_order, person, numbers) VALUES (?1, ?2, 1, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, ?11)",
-        "didiiiitttb", &report->launch, asker->ref, &report->image, (gint64)report->result, (gint64)CORE_HELD,
-        (gint64)report->start_number, core_now(ledger), report->port, report->order, report->person, numbers,
-        n_bytes);
+    /* Its numbers, if it had any, are no longer free for others, whatever came of it. */
+    int state = report->result == IMP_RESULT_PASSED ? CORE_USED : CORE_SPENT;
+    if (!core_numbers_claim(ledger, asker->account, asker->ref, report, state))
+        core_alarm(ledger, IMP_ALARM_NUMBERS_DIFFER, &asker->id, &report->launch, &comes->image,
+                   "a launch that was never permitted names a number of another one");
+    add_unknown(ledger, asker, report);
     count_end(ledger, &report->image, FALSE, report->result);
     if (report->result != IMP_RESULT_RETURNED && report->result != IMP_RESULT_LOST)
         core_alarm(ledger, IMP_ALARM_NOT_ASKED, &asker->id, &report->launch, &comes->image,
                    "a launch was reported that was never permitted");
-    /* Its numbers, if it had any, are no longer free for others, whatever came of it. */
-    int state = report->result == IMP_RESULT_PASSED ? CORE_USED : CORE_SPENT;
-    if (!core_numbers_claim(ledger, asker->account, asker->ref, &report->launch, report->numbers,
-                            report->n_numbers, state))
-        core_alarm(ledger, IMP_ALARM_NUMBERS_DIFFER, &asker->id, &report->launch, &comes->image,
-                   "a launch that was never permitted names a number of another one");
     keep_record(ledger, asker, report, (CoreRecord){0});
 }
 
@@ -380,8 +409,8 @@ void core_report(ImpLedger *ledger, const CoreAsker *asker, const ImpReport *rep
     memset(answer, 0, sizeof *answer);
     answer->kind = IMP_ANSWER_CONFIRMED;
     answer->launch = report->launch;
-    Launch launch;
-    gboolean known = read_launch(ledger, asker->ref, &report->launch, &launch);
+    CoreLaunch launch;
+    gboolean known = core_launch_find(ledger, asker->ref, &report->launch, &launch);
     if (known && launch.state == CORE_OPEN)
         end_open(ledger, asker, &launch, report);
     else if (known)

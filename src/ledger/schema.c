@@ -154,4 +154,25 @@ static const char version_1[] =
     "  reason TEXT NOT NULL"
     ");";
 
-const char *const ledger_schema[LEDGER_VERSION] = {version_1};
+/* Rework: what a chip is known by, what becomes of it, and numbers that were given with a launch. */
+static const char version_2[] =
+    "ALTER TABLE image ADD COLUMN rework INTEGER NOT NULL DEFAULT 4;" /* ImpLedgerRework */
+    "UPDATE image SET rework = 2 WHERE refuse_rework <> 0;"
+    "ALTER TABLE image DROP COLUMN refuse_rework;"
+    "ALTER TABLE image ADD COLUMN free_rework INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE image ADD COLUMN free_open INTEGER NOT NULL DEFAULT 0;" /* uncounted launches, open */
+    "ALTER TABLE image ADD COLUMN free_used INTEGER NOT NULL DEFAULT 0;" /* … that would have used the count */
+    "ALTER TABLE launch ADD COLUMN uid BLOB;" /* of its chip, once that is known */
+    "ALTER TABLE launch ADD COLUMN kept INTEGER NOT NULL DEFAULT 0;" /* 1 = its numbers are an earlier launch's */
+    "ALTER TABLE launch ADD COLUMN uncounted INTEGER NOT NULL DEFAULT 0;" /* 1 = it does not use the count up */
+    "UPDATE launch SET uid = (SELECT r.uid FROM record r WHERE r.launch = launch.id "
+    "  AND r.station = launch.station AND r.conflict = 0);"
+    "CREATE INDEX launch_unit ON launch (image, uid) WHERE uid IS NOT NULL;"
+    "CREATE TABLE given (" /* external pools: which number stands for what was given */
+    "  pool INTEGER NOT NULL,"
+    "  bytes BLOB NOT NULL,"
+    "  number INTEGER NOT NULL,"
+    "  PRIMARY KEY (pool, bytes)"
+    ") WITHOUT ROWID;";
+
+const char *const ledger_schema[LEDGER_VERSION] = {version_1, version_2};

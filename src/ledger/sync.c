@@ -140,6 +140,13 @@ static void answer_items(ImpLedger *ledger, const Station *station, const ImpSyn
         else
             not_now(answer++, &refresh->launch, refresh->ask, code);
     }
+    for (guint32 i = 0; i < request->n_identifies; i++) {
+        const ImpIdentify *identify = &request->identifies[i];
+        if (may_ask)
+            core_identify(ledger, &station->asker, identify, answer++);
+        else
+            not_now(answer++, &identify->launch, identify->ask, code);
+    }
     for (guint32 i = 0; i < request->n_wants; i++) {
         const ImpWant *want = &request->wants[i];
         if (may_ask)
@@ -173,7 +180,8 @@ static gboolean sync_request(ImpLedger *ledger, const ImpId *id, const ImpSyncRe
     if (may_ask)
         heard(ledger, &station);
     station.asker.start_number = request->start_number;
-    response->n_answers = request->n_reports + request->n_refreshes + request->n_wants;
+    response->n_answers =
+        request->n_reports + request->n_refreshes + request->n_identifies + request->n_wants;
     response->answers = g_new0(ImpAnswer, response->n_answers);
     answer_items(ledger, &station, request, may_ask, response);
     if (!imp_sql_take(&ledger->sql, error))

@@ -29,6 +29,16 @@ typedef struct {
     Ask fresh; /* the newest one that was echoed */
 } Start;
 
+/* A begun launch that has told its chip and waits for what the cloud says of it. */
+typedef struct {
+    ImpIdentify told;
+    guint64 first_ask; /* answers to what was sent before it are of its want; 0 = not sent yet */
+    ImpIdentifyFn done;
+    gpointer user;
+    gint64 deadline_us;
+    gboolean due;
+} Tell;
+
 typedef struct {
     ImpAuthority base;
     ImpLedger *ledger;
@@ -41,6 +51,7 @@ typedef struct {
     gpointer user;
 
     GPtrArray *starts; /* Start */
+    GPtrArray *tells; /* Tell */
     GArray *lost; /* ImpReport: launches that only the cloud knows, until it has confirmed their end */
     guint64 last_ask;
     gboolean resend; /* the cloud was restored: all reports first, then wants */
@@ -202,6 +213,41 @@ static GError *late(const Cloud *cloud, const Start *start)
     return error;
 }
 
+/* Ends a tell; before its callback, which may do anything. */
+static void end_tell(Cloud *cloud, Tell *tell, const ImpAnswer *answer, const GError *error)
+{
+    gboolean found = g_ptr_array_remove(cloud->tells, tell);
+    g_assert(found);
+    tell->done(tell->user, error == NULL ? answer : NULL, error);
+    g_free(tell);
+}
+
+static void end_late_tells(Cloud *cloud)
+{
+    for (guint i = 0; i < cloud->tells->len;) {
+        Tell *tell = g_ptr_array_index(cloud->tells, i);
+        if (now_us(cloud) < tell->deadline_us) {
+            i++;
+            continue;
+        }
+        g_autoptr(GError) error = NULL;
+        imp_error_set(&error, IMP_E_CLOUD_UNREACHABLE,
+                      "the cloud did not say within %d s what is to happen with this chip",
+                      (int)(IMP_CLOUD_START_US / G_USEC_PER_SEC));
+        end_tell(cloud, tell, NULL, error);
+        i = 0; /* the callback may have changed the list */
+    }
+}
+
+static void end_all_tells(Cloud *cloud, ImpErrorCode code, const char *text)
+{
+    while (cloud->tells->len > 0) {
+        g_autoptr(GError) error = NULL;
+        imp_error_set(&error, code, "%s", text);
+        end_tell(cloud, g_ptr_array_index(cloud->tells, 0), NULL, error);
+    }
+}
+
 static void end_late_starts(Cloud *cloud)
 {
     gint64 now = now_us(cloud);
@@ -217,9 +263,10 @@ static void end_late_starts(Cloud *cloud)
     }
 }
 
-/* Blocked or stale: nothing begins any more. */
+/* Blocked or stale: nothing begins any more, and nothing that has not written yet goes on. */
 static void end_all_starts(Cloud *cloud, ImpErrorCode code, const char *text)
 {
+    end_all_tells(cloud, code, text);
     while (cloud->starts->len > 0) {
         Start *start = g_ptr_array_index(cloud->starts, 0);
         GError *error = NULL;
@@ -263,6 +310,34 @@ void imp_authority_cloud_cancel(ImpAuthority *authority, const ImpId *launch)
     imp_error_set(&error, IMP_E_CANCELLED, "the launch was cancelled before it began");
     give_back(cloud, start);
     refuse(cloud, start, NULL, error);
+    cloud->wake(cloud->user);
+}
+
+static void authority_identify(ImpAuthority *authority, const ImpId *launch, const guint8 *uid, gsize n_uid,
+                               ImpIdentifyFn done, gpointer user)
+{
+    Cloud *cloud = cloud_of(authority);
+    g_autoptr(GError) error = NULL;
+    g_assert(n_uid >= 1 && n_uid <= IMP_WIRE_NUMBER_BYTES_MAX);
+    if (cloud->view.state == IMP_CLOUD_BLOCKED || cloud->view.state == IMP_CLOUD_STALE)
+        error = g_error_copy(cloud->error);
+    else if (cloud->tells->len >= IMP_CLOUD_TELLS_MAX)
+        imp_error_set(&error, IMP_E_TOO_MANY_WAITING, "%d launches wait for the cloud already",
+                      IMP_CLOUD_TELLS_MAX);
+    if (error != NULL) {
+        done(user, NULL, error);
+        return;
+    }
+    Tell *tell = g_new0(Tell, 1);
+    tell->told.launch = *launch;
+    tell->told.n_uid = (guint8)n_uid;
+    memcpy(tell->told.uid, uid, n_uid);
+    tell->done = done;
+    tell->user = user;
+    tell->due = TRUE;
+    tell->deadline_us = now_us(cloud) + IMP_CLOUD_START_US;
+    g_ptr_array_add(cloud->tells, tell);
+    cloud->retry_us = MIN(cloud->retry_us, cloud->sent_boot_us + IMP_CLOUD_RETRY_MIN_US);
     cloud->wake(cloud->user);
 }
 
@@ -312,13 +387,19 @@ static gboolean add_reports(Cloud *cloud, ImpSyncRequest *request, GError **erro
     return TRUE;
 }
 
-/* A number that no earlier request carried, remembered with the time of this one. */
+/* A number that no earlier request carried. */
+static guint64 new_ask(Cloud *cloud)
+{
+    return (cloud->life.start_number << ASK_LIFE_SHIFT) | ++cloud->last_ask;
+}
+
+/* … remembered with the time of this one. */
 static guint64 next_ask(Cloud *cloud, Start *start)
 {
     if (start->n_asks == IMP_CLOUD_ASKS_MAX)
         memmove(start->asks, start->asks + 1, --start->n_asks * sizeof start->asks[0]);
     Ask *ask = &start->asks[start->n_asks++];
-    ask->ask = (cloud->life.start_number << ASK_LIFE_SHIFT) | ++cloud->last_ask;
+    ask->ask = new_ask(cloud);
     ask->boot_us = imp_clock_boot_us(cloud->clock);
     ask->real_us = imp_clock_real_us(cloud->clock);
     start->due = FALSE;
@@ -342,12 +423,26 @@ static void add_wants(Cloud *cloud, ImpSyncRequest *request)
             request->wants[request->n_wants++] = start->want;
         }
     }
+    request->identifies = g_new0(ImpIdentify, cloud->tells->len);
+    for (guint i = 0; i < cloud->tells->len; i++) {
+        Tell *tell = g_ptr_array_index(cloud->tells, i);
+        if (!tell->due)
+            continue;
+        tell->due = FALSE;
+        tell->told.ask = new_ask(cloud);
+        if (tell->first_ask == 0)
+            tell->first_ask = tell->told.ask;
+        request->identifies[request->n_identifies++] = tell->told;
+    }
 }
 
 static gboolean wants_due(const Cloud *cloud)
 {
     for (guint i = 0; i < cloud->starts->len; i++)
         if (((const Start *)g_ptr_array_index(cloud->starts, i))->due)
+            return TRUE;
+    for (guint i = 0; i < cloud->tells->len; i++)
+        if (((const Tell *)g_ptr_array_index(cloud->tells, i))->due)
             return TRUE;
     return FALSE;
 }
@@ -377,7 +472,7 @@ static ImpSyncRequest *compose(Cloud *cloud, GError **error)
         request->want_open = TRUE;
         cloud->list_due_us = now + IMP_CLOUD_IDLE_US;
     }
-    if (!list && request->n_reports + request->n_wants + request->n_refreshes == 0)
+    if (!list && request->n_reports + request->n_wants + request->n_refreshes + request->n_identifies == 0)
         return NULL;
     return g_steal_pointer(&request);
 }
@@ -387,6 +482,8 @@ static void mark_due(Cloud *cloud)
 {
     for (guint i = 0; i < cloud->starts->len; i++)
         ((Start *)g_ptr_array_index(cloud->starts, i))->due = TRUE;
+    for (guint i = 0; i < cloud->tells->len; i++)
+        ((Tell *)g_ptr_array_index(cloud->tells, i))->due = TRUE;
 }
 
 /* A request without an answer. Takes over error. */
@@ -396,7 +493,8 @@ static void failed(Cloud *cloud, GError *error)
     cloud->in_flight = FALSE;
     cloud->failures++;
     cloud->retry_us =
-        now_us(cloud) + MIN(wait, cloud->starts->len > 0 ? RETRY_WAITING_US : IMP_CLOUD_RETRY_MAX_US);
+        now_us(cloud) +
+        MIN(wait, cloud->starts->len + cloud->tells->len > 0 ? RETRY_WAITING_US : IMP_CLOUD_RETRY_MAX_US);
     mark_due(cloud);
     if (cloud->view.state == IMP_CLOUD_BLOCKED || cloud->view.state == IMP_CLOUD_STALE)
         g_error_free(error); /* the reason for the state says more */
@@ -426,6 +524,8 @@ static gint64 next_step_us(const Cloud *cloud)
     gint64 next = cloud->in_flight ? cloud->sent_boot_us + IMP_CLOUD_REQUEST_US : G_MAXINT64;
     for (guint i = 0; i < cloud->starts->len; i++)
         next = MIN(next, ((const Start *)g_ptr_array_index(cloud->starts, i))->deadline_us);
+    for (guint i = 0; i < cloud->tells->len; i++)
+        next = MIN(next, ((const Tell *)g_ptr_array_index(cloud->tells, i))->deadline_us);
     if (cloud->in_flight)
         return next;
     gint64 due = cloud->report_due_us;
@@ -456,6 +556,7 @@ gint64 imp_authority_cloud_step(ImpAuthority *authority)
         failed(cloud, error);
     }
     end_late_starts(cloud);
+    end_late_tells(cloud);
     if (!cloud->in_flight && now >= cloud->retry_us) {
         GError *error = NULL;
         g_autoptr(ImpSyncRequest) request = compose(cloud, &error);
@@ -530,7 +631,44 @@ static void answer_want(Cloud *cloud, const ImpAnswer *answer)
     case IMP_ANSWER_CONFIRMED:
     case IMP_ANSWER_CONFLICT:
         break; /* of reports; they carry no ask number */
+    case IMP_ANSWER_IDENTIFIED:
+        break; /* answer_tell */
     }
+}
+
+/* Each answer to an identify is as good as any other: told twice is told once. */
+static void answer_tell(Cloud *cloud, Tell *tell, const ImpAnswer *answer)
+{
+    g_autoptr(GError) error = NULL;
+    if (answer->kind == IMP_ANSWER_REFUSED && answer->code == IMP_E_NOT_WELCOMED) {
+        tell->due = TRUE; /* hello first, then again */
+        again_later(cloud);
+        return;
+    }
+    if (answer->kind == IMP_ANSWER_IDENTIFIED) {
+        if (cloud->point != NULL)
+            cloud->point(cloud->user, "identified");
+        /* Without it the record would name other numbers than the unit bears: what is not journaled is not written. */
+        if (imp_journal_identified(cloud->ledger, &tell->told, answer, &error)) {
+            end_tell(cloud, tell, answer, NULL);
+            return;
+        }
+    } else {
+        error = refusal(answer);
+    }
+    end_tell(cloud, tell, NULL, error);
+}
+
+/* The tell that this is the answer to, if it still waits. */
+static Tell *find_tell(const Cloud *cloud, const ImpAnswer *answer)
+{
+    for (guint i = 0; i < cloud->tells->len; i++) {
+        Tell *tell = g_ptr_array_index(cloud->tells, i);
+        if (imp_id_equal(&tell->told.launch, &answer->launch) && tell->first_ask != 0 &&
+            answer->ask >= tell->first_ask)
+            return tell;
+    }
+    return NULL;
 }
 
 static void remove_lost(Cloud *cloud, const ImpId *launch)
@@ -549,7 +687,11 @@ static void take_answers(Cloud *cloud, const ImpSyncResponse *response)
     for (guint32 i = 0; i < response->n_answers; i++) {
         const ImpAnswer *answer = &response->answers[i];
         if (answer->ask != 0) {
-            answer_want(cloud, answer);
+            Tell *tell = find_tell(cloud, answer);
+            if (tell != NULL)
+                answer_tell(cloud, tell, answer);
+            else
+                answer_want(cloud, answer);
             continue;
         }
         char text[IMP_ID_TEXT_SIZE];
@@ -694,6 +836,7 @@ const ImpCloudView *imp_authority_cloud_view(ImpAuthority *authority)
 
 static const ImpAuthorityOps cloud_ops = {
     .start = authority_start,
+    .identify = authority_identify,
     .writing = authority_writing,
     .end = authority_end,
 };
@@ -711,6 +854,7 @@ ImpAuthority *imp_authority_cloud_new(const ImpAuthorityCloudOptions *options)
     cloud->point = options->point;
     cloud->user = options->user;
     cloud->starts = g_ptr_array_new_with_free_func(g_free);
+    cloud->tells = g_ptr_array_new();
     cloud->lost = g_array_new(FALSE, FALSE, sizeof(ImpReport));
     cloud->report_due_us = G_MAXINT64;
     cloud->list_due_us = G_MAXINT64;
@@ -729,6 +873,8 @@ void imp_authority_cloud_free(ImpAuthority *authority)
         imp_error_set(&error, IMP_E_CANCELLED, "the station is stopping");
         refuse(cloud, g_ptr_array_index(cloud->starts, 0), NULL, error);
     }
+    end_all_tells(cloud, IMP_E_CANCELLED, "the station is stopping");
+    g_ptr_array_unref(cloud->tells);
     g_ptr_array_unref(cloud->starts);
     g_array_unref(cloud->lost);
     g_clear_error(&cloud->error);

@@ -12,6 +12,8 @@
  *   - A permit is fresh for IMP_LEDGER_USABLE_US from the moment the request was sent whose ask number its answer echoes,
  *     by the clock that counts from the machine's start and by the real-time clock, both. Each ask number counts once. A
  *     permit that is not fresh is refreshed before BEGUN.
+ *   - identify travels at once, with all that waits; unanswered, it is repeated until IMP_CLOUD_START_US are over: then it ends
+ *     with E5018, and nothing was written. The answer is journaled before the launch goes on.
  *   - Reports come from the journal and are repeated until they are confirmed, also in later lives. A report waits for
  *     IMP_CLOUD_REPORT_WAIT_US for a want to travel with.
  *   - While launches are open, and every IMP_CLOUD_IDLE_US, the list of open launches is asked for; one that neither the
@@ -33,9 +35,11 @@
 #define IMP_CLOUD_RETRY_MAX_US   (10 * G_USEC_PER_SEC)
 #define IMP_CLOUD_REPORTS_MAX    64 /* of one request */
 #define IMP_CLOUD_STARTS_MAX     64 /* waiting at one time */
+#define IMP_CLOUD_TELLS_MAX      64 /* begun launches that wait for what is said of their chip */
 #define IMP_CLOUD_ASKS_MAX       32 /* unanswered ask numbers of one start */
 
-G_STATIC_ASSERT(IMP_CLOUD_REPORTS_MAX + 2 * IMP_CLOUD_STARTS_MAX <= IMP_WIRE_SYNC_ITEMS_MAX);
+G_STATIC_ASSERT(IMP_CLOUD_REPORTS_MAX + 2 * IMP_CLOUD_STARTS_MAX + IMP_CLOUD_TELLS_MAX <=
+                IMP_WIRE_SYNC_ITEMS_MAX);
 G_STATIC_ASSERT(IMP_CLOUD_REQUEST_US < IMP_LEDGER_USABLE_US);
 
 /* Carries a request to the cloud and its answer back, one at a time; station/link.c does it over HTTP, tests over a model
@@ -71,7 +75,8 @@ typedef struct {
     void (*wake)(gpointer user);
     /* Called when the view has changed; may be NULL. */
     void (*changed)(gpointer user);
-    /* For tests that end the process at a named point; may be NULL. "permit" = granted and fresh, BEGUN not journaled. */
+    /* For tests that end the process at a named point; may be NULL. "permit" = granted and fresh, BEGUN not journaled;
+     * "identified" = the cloud knows the chip, the journal does not. */
     void (*point)(gpointer user, const char *name);
     gpointer user;
 } ImpAuthorityCloudOptions;

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "image/numbers.h"
-#include "image/numbers.h"
 #include "station/view.h"
 
 #define PROGRESS_EVENT_US (G_USEC_PER_SEC / 20) /* progress is told at most this often for each port */
@@ -155,6 +154,13 @@ static void test_start(ImpAuthority *self, const ImpWant *want, ImpStartFn done,
     inner->ops->start(inner, want, done, user);
 }
 
+static void test_identify(ImpAuthority *self, const ImpId *launch, const guint8 *uid, gsize n_uid,
+                          ImpIdentifyFn done, gpointer user)
+{
+    ImpAuthority *inner = ((TestAuthority *)self)->inner;
+    inner->ops->identify(inner, launch, uid, n_uid, done, user);
+}
+
 static gboolean test_writing(ImpAuthority *self, const ImpId *launch, GError **error)
 {
     ImpAuthority *inner = ((TestAuthority *)self)->inner;
@@ -172,7 +178,8 @@ static gboolean test_end(ImpAuthority *self, const ImpReport *report, GError **e
     return ok;
 }
 
-static const ImpAuthorityOps test_ops = {.start = test_start, .writing = test_writing, .end = test_end};
+static const ImpAuthorityOps test_ops = {
+    .start = test_start, .identify = test_identify, .writing = test_writing, .end = test_end};
 
 static ImpAuthority *test_authority_new(ImpStation *station, ImpAuthority *inner)
 {
@@ -231,6 +238,10 @@ ImpImage *imp_launches_open(ImpStation *station, const ImpStoreEntry *entry, GEr
     return g_steal_pointer(&image);
 }
 
+G_STATIC_ASSERT((int)IMP_LEDGER_REWORK_REFUSE == (int)IMP_REWORK_REFUSE);
+G_STATIC_ASSERT((int)IMP_LEDGER_REWORK_KEEP == (int)IMP_REWORK_KEEP_VALUES);
+G_STATIC_ASSERT((int)IMP_LEDGER_REWORK_NEW == (int)IMP_REWORK_NEW_VALUES);
+
 /* Tells the station's ledger, the authority of SAPs, what this image may. Known already: nothing changes. */
 static gboolean register_sap(ImpStation *station, const ImpImage *image, GError **error)
 {
@@ -251,7 +262,8 @@ static gboolean register_sap(ImpStation *station, const ImpImage *image, GError 
                 .count_on = limits->count_on == IMP_COUNT_ON_WRITE ? IMP_LEDGER_COUNT_ON_WRITE
                                                                    : IMP_LEDGER_COUNT_ON_PASS,
             },
-        .refuse_rework = content->rework == IMP_REWORK_REFUSE,
+        .rework = (ImpLedgerRework)content->rework,
+        .free_rework = limits->free_rework,
         .n_pools = (guint32)content->n_pools,
     };
     g_strlcpy(row.name, image->clear->name, sizeof row.name);

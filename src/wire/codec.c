@@ -8,7 +8,7 @@ static const char *const answer_kinds[] = {
     [IMP_ANSWER_GRANTED] = "granted",     [IMP_ANSWER_REFUSED] = "refused",
     [IMP_ANSWER_WITHDRAWN] = "withdrawn", [IMP_ANSWER_ENDED] = "ended",
     [IMP_ANSWER_FRESH] = "fresh",         [IMP_ANSWER_CONFIRMED] = "confirmed",
-    [IMP_ANSWER_CONFLICT] = "conflict",
+    [IMP_ANSWER_CONFLICT] = "conflict",   [IMP_ANSWER_IDENTIFIED] = "identified",
 };
 
 static const char *const welcomes[] = {
@@ -85,6 +85,13 @@ static void put_id(json_t *object, const char *name, const ImpId *id)
 static void put_word(json_t *object, const char *name, const char *word)
 {
     json_object_set_new(object, name, json_string(word));
+}
+
+/* Left out if FALSE. */
+static void put_true(json_t *object, const char *name, gboolean value)
+{
+    if (value)
+        json_object_set_new(object, name, json_true());
 }
 
 /* Takes over part; left out if it is empty. */
@@ -191,6 +198,8 @@ static json_t *write_answer(Writer *w, const ImpAnswer *answer)
     if (answer->kind == IMP_ANSWER_ENDED)
         put_word(object, "result", imp_result_name(answer->result));
     put_part(object, "numbers", write_numbers(w, answer->numbers, answer->n_numbers));
+    put_true(object, "identify", answer->identify);
+    put_true(object, "kept", answer->kept);
     json_t *counts = json_object();
     if (answer->has_units && answer->units <= G_MAXINT64)
         put_int(counts, "units", (gint64)answer->units);
@@ -213,6 +222,24 @@ static json_t *write_want(Writer *w, const ImpWant *want)
     put_text(w, object, "port", want->port);
     put_text(w, object, "order", want->order);
     put_text(w, object, "person", want->person);
+    g_assert(want->n_given <= IMP_WIRE_NUMBERS_MAX);
+    json_t *given = json_array();
+    for (guint32 i = 0; i < want->n_given; i++) {
+        json_t *number = json_object();
+        put_text(w, number, "pool", want->given[i].pool);
+        put_hex(number, "bytes", want->given[i].bytes, want->given[i].n_bytes);
+        json_array_append_new(given, number);
+    }
+    put_part(object, "given", given);
+    return object;
+}
+
+static json_t *write_identify(Writer *w, const ImpIdentify *identify)
+{
+    json_t *object = json_object();
+    put_id(object, "launch", &identify->launch);
+    put_u64(w, object, "ask", identify->ask);
+    put_hex(object, "uid", identify->uid, identify->n_uid);
     return object;
 }
 
@@ -227,9 +254,9 @@ static json_t *write_request(Writer *w, const ImpSyncRequest *request)
         put_u64(w, hello, "journal_position", request->hello.journal_position);
         json_object_set_new(object, "hello", hello);
     }
-    if (request->want_open)
-        json_object_set_new(object, "want_open", json_true());
-    json_t *reports = json_array(), *refreshes = json_array(), *wants = json_array();
+    put_true(object, "want_open", request->want_open);
+    json_t *reports = json_array(), *refreshes = json_array(), *identifies = json_array(),
+           *wants = json_array();
     for (guint32 i = 0; i < request->n_reports; i++)
         json_array_append_new(reports, write_report(w, &request->reports[i]));
     for (guint32 i = 0; i < request->n_refreshes; i++) {
@@ -238,10 +265,13 @@ static json_t *write_request(Writer *w, const ImpSyncRequest *request)
         put_u64(w, refresh, "ask", request->refreshes[i].ask);
         json_array_append_new(refreshes, refresh);
     }
+    for (guint32 i = 0; i < request->n_identifies; i++)
+        json_array_append_new(identifies, write_identify(w, &request->identifies[i]));
     for (guint32 i = 0; i < request->n_wants; i++)
         json_array_append_new(wants, write_want(w, &request->wants[i]));
     put_part(object, "reports", reports);
     put_part(object, "refreshes", refreshes);
+    put_part(object, "identifies", identifies);
     put_part(object, "wants", wants);
     return object;
 }
@@ -353,6 +383,11 @@ static guint8 get_hex(ImpJson *r, const char *name, guint8 *out, gsize cap)
         imp_json_fault(r, "'%s' has an odd number of digits", name);
     imp_json_hex(r, name, out, n_digits / 2);
     return (guint8)(n_digits / 2);
+}
+
+static gboolean get_true(ImpJson *r, const char *name)
+{
+    return imp_json_has(r, name) && imp_json_bool(r, name);
 }
 
 static ImpId get_id(ImpJson *r, const char *name)
@@ -536,13 +571,38 @@ gboolean imp_answer_decode(const json_t *value, const char *where, ImpAnswer *ou
     if (imp_json_ok(&r) && answer->kind == IMP_ANSWER_ENDED)
         answer->result = get_result(&r, "result");
     read_numbers(&r, answer->numbers, &answer->n_numbers);
-    if (imp_json_ok(&r) && answer->n_numbers > 0 && answer->kind != IMP_ANSWER_GRANTED)
-        imp_json_fault(&r, "'numbers' come with 'granted' only");
+    if (imp_json_ok(&r) && answer->n_numbers > 0 && answer->kind != IMP_ANSWER_GRANTED &&
+        answer->kind != IMP_ANSWER_IDENTIFIED)
+        imp_json_fault(&r, "'numbers' come with 'granted' and 'identified' only");
+    answer->identify = get_true(&r, "identify");
+    answer->kept = get_true(&r, "kept");
     read_counts(&r, answer);
     if (!imp_json_end(&r, error))
         return FALSE;
     *out_answer = *answer;
     return TRUE;
+}
+
+/* Each pool at most once: which of two would be the number? */
+static void read_given(ImpJson *r, ImpWant *want)
+{
+    const json_t *list = get_list(r, "given", IMP_WIRE_NUMBERS_MAX);
+    for (gsize i = 0; i < json_array_size(list); i++) {
+        ImpGivenNumber *given = &want->given[i];
+        g_autofree char *where = g_strdup_printf("given[%" G_GSIZE_FORMAT "]", i);
+        ImpJson inner;
+        begin(&inner, json_array_get(list, i), where);
+        g_strlcpy(given->pool, imp_json_string(&inner, "pool", 1, sizeof given->pool - 1),
+                  sizeof given->pool);
+        given->n_bytes = get_hex(&inner, "bytes", given->bytes, sizeof given->bytes);
+        if (imp_json_ok(&inner) && given->n_bytes == 0)
+            imp_json_fault(&inner, "'bytes' is missing");
+        for (gsize k = 0; k < i && imp_json_ok(&inner); k++)
+            if (strcmp(want->given[k].pool, given->pool) == 0)
+                imp_json_fault(&inner, "'pool' is '%s' a second time", given->pool);
+        end_inner(r, &inner);
+    }
+    want->n_given = (guint32)json_array_size(list);
 }
 
 static void read_want(ImpJson *outer, const json_t *value, const char *where, ImpWant *want)
@@ -555,6 +615,19 @@ static void read_want(ImpJson *outer, const json_t *value, const char *where, Im
     get_text(&r, "port", want->port, sizeof want->port);
     get_text(&r, "order", want->order, sizeof want->order);
     get_text(&r, "person", want->person, sizeof want->person);
+    read_given(&r, want);
+    end_inner(outer, &r);
+}
+
+static void read_identify(ImpJson *outer, const json_t *value, const char *where, ImpIdentify *identify)
+{
+    ImpJson r;
+    begin(&r, value, where);
+    identify->launch = need_id(&r, "launch");
+    identify->ask = get_u64(&r, "ask", G_MAXINT64);
+    identify->n_uid = get_hex(&r, "uid", identify->uid, sizeof identify->uid);
+    if (imp_json_ok(&r) && identify->n_uid == 0)
+        imp_json_fault(&r, "'uid' is missing");
     end_inner(outer, &r);
 }
 
@@ -580,23 +653,27 @@ static void read_hello(ImpJson *outer, ImpSyncRequest *request)
     end_inner(outer, &r);
 }
 
-/* The three lists together have a limit; so each array is made only as long as what has come. */
+/* The four lists together have a limit; so each array is made only as long as what has come. */
 static void read_items(ImpJson *r, ImpSyncRequest *request)
 {
     const json_t *reports = get_list(r, "reports", IMP_WIRE_SYNC_ITEMS_MAX);
     const json_t *refreshes = get_list(r, "refreshes", IMP_WIRE_SYNC_ITEMS_MAX);
     const json_t *wants = get_list(r, "wants", IMP_WIRE_SYNC_ITEMS_MAX);
-    gsize n_items = json_array_size(reports) + json_array_size(refreshes) + json_array_size(wants);
+    const json_t *identifies = get_list(r, "identifies", IMP_WIRE_SYNC_ITEMS_MAX);
+    gsize n_items = json_array_size(reports) + json_array_size(refreshes) + json_array_size(identifies) +
+                    json_array_size(wants);
     if (n_items > IMP_WIRE_SYNC_ITEMS_MAX)
-        imp_json_fault(r, "%" G_GSIZE_FORMAT " reports, refreshes and wants, the limit is %d", n_items,
-                       IMP_WIRE_SYNC_ITEMS_MAX);
+        imp_json_fault(r, "%" G_GSIZE_FORMAT " reports, refreshes, identifies and wants, the limit is %d",
+                       n_items, IMP_WIRE_SYNC_ITEMS_MAX);
     if (!imp_json_ok(r))
         return;
     request->n_reports = (guint32)json_array_size(reports);
     request->n_refreshes = (guint32)json_array_size(refreshes);
+    request->n_identifies = (guint32)json_array_size(identifies);
     request->n_wants = (guint32)json_array_size(wants);
     request->reports = g_new0(ImpReport, request->n_reports);
     request->refreshes = g_new0(ImpRefresh, request->n_refreshes);
+    request->identifies = g_new0(ImpIdentify, request->n_identifies);
     request->wants = g_new0(ImpWant, request->n_wants);
     char where[32];
     for (guint32 i = 0; i < request->n_reports && imp_json_ok(r); i++) {
@@ -608,6 +685,10 @@ static void read_items(ImpJson *r, ImpSyncRequest *request)
     for (guint32 i = 0; i < request->n_refreshes && imp_json_ok(r); i++) {
         g_snprintf(where, sizeof where, "refreshes[%u]", i);
         read_refresh(r, json_array_get(refreshes, i), where, &request->refreshes[i]);
+    }
+    for (guint32 i = 0; i < request->n_identifies && imp_json_ok(r); i++) {
+        g_snprintf(where, sizeof where, "identifies[%u]", i);
+        read_identify(r, json_array_get(identifies, i), where, &request->identifies[i]);
     }
     for (guint32 i = 0; i < request->n_wants && imp_json_ok(r); i++) {
         g_snprintf(where, sizeof where, "wants[%u]", i);
@@ -646,7 +727,7 @@ ImpSyncRequest *imp_sync_request_decode(const char *text, gsize n_bytes, GError 
     request->protocol = (guint32)imp_json_u64(&r, "protocol", IMP_WIRE_PROTOCOL, IMP_WIRE_PROTOCOL);
     request->start_number = imp_json_u64(&r, "start_number", 1, G_MAXINT64);
     read_hello(&r, request);
-    request->want_open = imp_json_has(&r, "want_open") && imp_json_bool(&r, "want_open");
+    request->want_open = get_true(&r, "want_open");
     read_items(&r, request);
     gboolean ok = imp_json_end(&r, error);
     json_decref(document);

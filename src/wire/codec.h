@@ -36,7 +36,7 @@ json_t *imp_answer_encode(const ImpAnswer *answer, GError **error) G_GNUC_WARN_U
 gboolean imp_answer_decode(const json_t *value, const char *where, ImpAnswer *out_answer,
                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* "granted", "refused", "withdrawn", "ended", "fresh", "confirmed", "conflict" */
+/* "granted", "refused", "withdrawn", "ended", "fresh", "confirmed", "conflict", "identified" */
 const char *imp_answer_kind_name(ImpAnswerKind kind);
 /* "none", "yes", "blocked", "stale", "first" */
 const char *imp_welcome_name(ImpWelcome welcome);

@@ -29,6 +29,7 @@ void imp_sync_request_free(ImpSyncRequest *request)
         return;
     g_free(request->reports);
     g_free(request->refreshes);
+    g_free(request->identifies);
     g_free(request->wants);
     g_free(request);
 }

@@ -17,8 +17,8 @@
 #define IMP_WIRE_TEXT_SIZE        129
 #define IMP_WIRE_NUMBERS_MAX      8 /* numbers of one launch */
 #define IMP_WIRE_READS_MAX        16 /* values of one launch for the log */
-#define IMP_WIRE_SYNC_ITEMS_MAX   256 /* reports, refreshes and wants in one request */
-#define IMP_WIRE_SYNC_REPORTS_MAX 64 /* so many reports always fit into one request, however long they are */
+#define IMP_WIRE_SYNC_ITEMS_MAX   256 /* reports, refreshes, identifies and wants in one request */
+#define IMP_WIRE_SYNC_REPORTS_MAX 64 /* so many reports, refreshes, identifies and wants always fit into one request, however long they are */
 #define IMP_WIRE_OPEN_MAX         1024 /* open launches in one welcome */
 #define IMP_WIRE_MESSAGE_MAX      (1024 * 1024) /* bytes of one sync request or response */
 
@@ -45,6 +45,13 @@ typedef struct {
     char text[IMP_WIRE_TEXT_SIZE];
 } ImpNumber;
 
+/* A number that comes with the launch, from a label: for an external pool. */
+typedef struct {
+    char pool[IMP_WIRE_NAME_SIZE];
+    guint8 bytes[IMP_WIRE_NUMBER_BYTES_MAX];
+    guint8 n_bytes;
+} ImpGivenNumber;
+
 /* Asks an authority for the permission to launch. Asking again with the same launch ID is the same want. */
 typedef struct {
     ImpId launch;
@@ -54,6 +61,8 @@ typedef struct {
     char order[IMP_WIRE_NAME_SIZE]; /* "" = none */
     char person
         [IMP_WIRE_NAME_SIZE]; /* who starts it, "" = nobody signed in: the record after a power cut names them */
+    guint32 n_given; /* at most one for each pool */
+    ImpGivenNumber given[IMP_WIRE_NUMBERS_MAX];
 } ImpWant;
 
 typedef enum {
@@ -64,16 +73,20 @@ typedef enum {
     IMP_ANSWER_FRESH, /* to a refresh */
     IMP_ANSWER_CONFIRMED, /* to a report: stored, now or before */
     IMP_ANSWER_CONFLICT, /* to a report: another one stands; kept beside it, alarm raised */
+    IMP_ANSWER_IDENTIFIED, /* to an identify: go on; numbers are those to write now */
 } ImpAnswerKind;
 
 typedef struct {
     ImpAnswerKind kind;
     ImpId launch;
-    guint64 ask; /* echo of the want or refresh; 0 to a report */
+    guint64 ask; /* echo of the want, refresh or identify; 0 to a report */
     int code; /* IMP_E_… of the 50xx range when refused or withdrawn; else 0 */
     ImpResult result; /* when ended */
-    guint32 n_numbers; /* when granted */
+    guint32 n_numbers; /* when granted or identified */
     ImpNumber numbers[IMP_WIRE_NUMBERS_MAX];
+    gboolean identify; /* granted: the chip's ID must be told (ImpIdentify) before anything is written */
+    gboolean
+        kept; /* identified: the numbers are those that this chip has already; the permit's are given back */
     /* The image's counts as the decision saw them (rule 1), for the person who reads a refusal. */
     gboolean has_units;
     guint64 units; /* what the image allows, settled launches included */
@@ -118,6 +131,15 @@ typedef struct {
     guint64 ask;
 } ImpRefresh;
 
+/* The second item of a launch whose image says what happens with a chip that comes again: told when the chip's unique ID is
+ * known, answered before anything is written. Telling twice is telling once. */
+typedef struct {
+    ImpId launch;
+    guint64 ask;
+    guint8 uid[IMP_WIRE_NUMBER_BYTES_MAX];
+    guint8 n_uid;
+} ImpIdentify;
+
 /* First message of each life of a station (LEDGER section 2, "Life of a station"). */
 typedef struct {
     ImpId nonce; /* made anew at each start */
@@ -131,9 +153,10 @@ typedef struct {
     gboolean has_hello;
     ImpHello hello;
     gboolean want_open; /* asks for the list of open launches again */
-    guint32 n_reports, n_refreshes, n_wants;
+    guint32 n_reports, n_refreshes, n_identifies, n_wants;
     ImpReport *reports; /* owned arrays */
     ImpRefresh *refreshes;
+    ImpIdentify *identifies;
     ImpWant *wants;
 } ImpSyncRequest;
 
@@ -155,7 +178,8 @@ typedef struct {
     guint32 n_open;
     ImpId *open; /* owned; the station's open launches, when welcomed or asked for */
     guint32 n_answers;
-    ImpAnswer *answers; /* owned; one for each item: reports, then refreshes, then wants, each in its order */
+    ImpAnswer
+        *answers; /* owned; one for each item: reports, refreshes, identifies, wants, each in its order */
 } ImpSyncResponse;
 
 void imp_sync_request_free(ImpSyncRequest *request);

@@ -128,7 +128,8 @@ static void pump(World *world)
     }
 }
 
-static const ImpAuthorityOps authority_ops = {authority_start, authority_writing, authority_end};
+static const ImpAuthorityOps authority_ops = {
+    .start = authority_start, .writing = authority_writing, .end = authority_end};
 static const ImpPortOps port_ops = {.submit = port_submit, .cancel = port_cancel};
 
 static void on_changed(gpointer user, const ImpLaunchView *view)

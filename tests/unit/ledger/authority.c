@@ -819,7 +819,8 @@ static void test_accounts(void)
     g_autoptr(GError) error = NULL;
     cloud_open(&c);
     for (guint32 i = 1; i <= 2; i++) {
-        ImpLedgerImage image = {.id = id_of(i),
+        ImpLedgerImage image = {.rework = IMP_LEDGER_REWORK_NEW,
+                                .id = id_of(i),
                                 .name = "x",
                                 .n_pools = 1,
                                 .pools = {POOL},
@@ -880,7 +881,8 @@ static void test_several_pools(void)
     Cloud c;
     g_autoptr(GError) error = NULL;
     cloud_open(&c);
-    ImpLedgerImage image = {.id = id_of(1),
+    ImpLedgerImage image = {.rework = IMP_LEDGER_REWORK_NEW,
+                            .id = id_of(1),
                             .name = "x",
                             .n_pools = 2,
                             .pools = {POOL, other},

@@ -151,8 +151,10 @@ gboolean image_add(ImpLedger *ledger, const ImageRow *row, GError **error)
                    .has_not_after = row->not_after_s != 0,
                    .not_after_s = row->not_after_s,
                    .count_on = row->count_on != 0 ? row->count_on : IMP_LEDGER_COUNT_ON_PASS},
-        .n_pools = row->pool != NULL,
-        .pools = {row->pool},
+        .rework = row->rework != 0 ? row->rework : IMP_LEDGER_REWORK_NEW,
+        .free_rework = row->free_rework,
+        .n_pools = (row->pool != NULL) + (row->pool_2 != NULL),
+        .pools = {row->pool, row->pool_2},
     };
     g_strlcpy(image.scope, row->scope != NULL ? row->scope : "", sizeof image.scope);
     return imp_ledger_image_add(ledger, &image, &owner, error);
@@ -219,9 +221,9 @@ ImpAnswer granted_of(const ImpWant *want, guint64 number)
 {
     ImpAnswer answer = {.kind = IMP_ANSWER_GRANTED, .launch = want->launch, .ask = want->ask};
     if (number > 0) {
-        ImpPool pool;
+        g_auto(ImpPool) pool = {0};
         g_assert_true(imp_pool_parse(POOL_DECIMAL("sn", 1, 999999, "true"), &pool, NULL));
-        imp_pool_format(&pool, number, &answer.numbers[0]);
+        imp_pool_format(&pool, number, 0, &answer.numbers[0]);
         answer.n_numbers = 1;
     }
     return answer;

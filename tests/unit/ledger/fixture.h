@@ -37,7 +37,9 @@ typedef struct {
     gint64 units, max_failures; /* -1 = none */
     ImpLedgerCountOn count_on; /* 0 = pass */
     const char *scope; /* NULL = "" */
-    const char *pool; /* definition, NULL = none */
+    const char *pool, *pool_2; /* definitions, NULL = none */
+    ImpLedgerRework rework; /* 0 = new values */
+    gboolean free_rework;
     gint64 not_before_s, not_after_s; /* 0 = none */
 } ImageRow;
 

@@ -543,7 +543,7 @@ static void test_open_newer(void)
     imp_ledger_close(b.ledger);
     run_sql(b.path, "PRAGMA user_version = 99");
     refused_open(&b, IMP_LEDGER_STATION, IMP_E_LEDGER_CORRUPT, "version 99");
-    run_sql(b.path, "PRAGMA user_version = 1");
+    run_sql(b.path, "PRAGMA user_version = 2");
     box_start(&b);
     box_close(&b);
 }
@@ -607,6 +607,9 @@ static void test_check_finds(void)
         "UPDATE image SET open = open + 1",
         "UPDATE image SET settled = 1",
         "UPDATE image SET units = 1",
+        "UPDATE image SET free_open = 1",
+        "UPDATE image SET free_used = 1",
+        "INSERT INTO given VALUES (1, x'41', 7)",
         "UPDATE number SET state = 2 WHERE state = 3",
         "UPDATE number SET state = 1, station = NULL, launch = NULL WHERE number = 1",
         "UPDATE number SET launch = x'00' WHERE number = 1",

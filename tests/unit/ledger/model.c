@@ -260,6 +260,7 @@ static void take_answer(Station *s, const ImpAnswer *answer)
         g_assert_not_reached(); /* it would have to be in the journal */
     case IMP_ANSWER_CONFIRMED:
     case IMP_ANSWER_CONFLICT:
+    case IMP_ANSWER_IDENTIFIED:
         break;
     }
 }

@@ -144,6 +144,7 @@ World *world_new(guint32 seed, guint64 units)
     ImpLedgerStation station = {.id = w->station_id, .account = "acme", .scope = "north", .name = "line-1"};
     g_assert_true(imp_ledger_station_add(w->cloud, &station, &person, &error));
     ImpLedgerImage image = {
+        .rework = IMP_LEDGER_REWORK_NEW,
         .id = w->image,
         .account = "acme",
         .scope = "north",

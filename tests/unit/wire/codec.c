@@ -132,21 +132,41 @@ static ImpSyncRequest *some_request(GRand *rand)
         some_text(rand, want->port, sizeof want->port, 0);
         some_text(rand, want->order, sizeof want->order, 0);
         some_text(rand, want->person, sizeof want->person, 0);
+        want->n_given = (guint32)g_rand_int_range(rand, 0, IMP_WIRE_NUMBERS_MAX + 1);
+        for (guint32 k = 0; k < want->n_given; k++) {
+            ImpGivenNumber *given = &want->given[k];
+            g_snprintf(given->pool, sizeof given->pool, "pool-%u", k);
+            given->n_bytes = some_bytes(rand, given->bytes, sizeof given->bytes);
+            if (given->n_bytes == 0)
+                given->bytes[given->n_bytes++] = 0xa5;
+        }
+    }
+    out->n_identifies = (guint32)g_rand_int_range(rand, 0, 6);
+    out->identifies = g_new0(ImpIdentify, out->n_identifies);
+    for (guint32 i = 0; i < out->n_identifies; i++) {
+        ImpIdentify *identify = &out->identifies[i];
+        identify->launch = some_id(rand);
+        identify->ask = some_u64(rand);
+        identify->n_uid = some_bytes(rand, identify->uid, sizeof identify->uid);
+        if (identify->n_uid == 0)
+            identify->uid[identify->n_uid++] = 0xa5;
     }
     return out;
 }
 
 static void some_answer(GRand *rand, ImpAnswer *out)
 {
-    out->kind = (ImpAnswerKind)g_rand_int_range(rand, IMP_ANSWER_GRANTED, IMP_ANSWER_CONFLICT + 1);
+    out->kind = (ImpAnswerKind)g_rand_int_range(rand, IMP_ANSWER_GRANTED, IMP_ANSWER_IDENTIFIED + 1);
     out->launch = some_id(rand);
     out->ask = some_u64(rand);
     if (out->kind == IMP_ANSWER_REFUSED || out->kind == IMP_ANSWER_WITHDRAWN)
         out->code = IMP_E_IMAGE_PAUSED;
     if (out->kind == IMP_ANSWER_ENDED)
         out->result = (ImpResult)g_rand_int_range(rand, IMP_RESULT_PASSED, IMP_RESULT_RETURNED + 1);
-    if (out->kind == IMP_ANSWER_GRANTED)
+    if (out->kind == IMP_ANSWER_GRANTED || out->kind == IMP_ANSWER_IDENTIFIED)
         out->n_numbers = some_numbers(rand, out->numbers);
+    out->identify = g_rand_boolean(rand);
+    out->kept = g_rand_boolean(rand);
     out->has_units = g_rand_boolean(rand);
     if (out->has_units)
         out->units = some_u64(rand);
@@ -252,6 +272,19 @@ static void same_request(const ImpSyncRequest *a, const ImpSyncRequest *b)
         SAME_TEXT(wants[i].port);
         SAME_TEXT(wants[i].order);
         SAME_TEXT(wants[i].person);
+        SAME(wants[i].n_given);
+        for (guint32 k = 0; k < a->wants[i].n_given; k++) {
+            SAME_TEXT(wants[i].given[k].pool);
+            g_assert_cmpmem(a->wants[i].given[k].bytes, a->wants[i].given[k].n_bytes,
+                            b->wants[i].given[k].bytes, b->wants[i].given[k].n_bytes);
+        }
+    }
+    SAME(n_identifies);
+    for (guint32 i = 0; i < a->n_identifies; i++) {
+        SAME_ID(identifies[i].launch);
+        SAME(identifies[i].ask);
+        g_assert_cmpmem(a->identifies[i].uid, a->identifies[i].n_uid, b->identifies[i].uid,
+                        b->identifies[i].n_uid);
     }
 }
 
@@ -351,7 +384,7 @@ static void worst_report(ImpReport *report)
     report->link_errors = report->link_retries = G_MAXUINT32;
 }
 
-/* As many of the longest reports as are promised to fit, and as many wants as there may be beside them. */
+/* As many of the longest reports, wants, refreshes and identifies as are promised to fit. */
 static void test_largest(void)
 {
     g_autoptr(GError) error = NULL;
@@ -362,7 +395,16 @@ static void test_largest(void)
     request->reports = g_new0(ImpReport, request->n_reports);
     for (guint32 i = 0; i < request->n_reports; i++)
         worst_report(&request->reports[i]);
-    request->n_wants = IMP_WIRE_SYNC_ITEMS_MAX - IMP_WIRE_SYNC_REPORTS_MAX;
+    G_STATIC_ASSERT(4 * IMP_WIRE_SYNC_REPORTS_MAX == IMP_WIRE_SYNC_ITEMS_MAX);
+    request->n_wants = request->n_refreshes = request->n_identifies = IMP_WIRE_SYNC_REPORTS_MAX;
+    request->refreshes = g_new0(ImpRefresh, request->n_refreshes);
+    request->identifies = g_new0(ImpIdentify, request->n_identifies);
+    for (guint32 i = 0; i < request->n_identifies; i++) {
+        memset(&request->refreshes[i].launch, 1, sizeof(ImpId));
+        memset(&request->identifies[i], 0xff, sizeof(ImpIdentify));
+        request->identifies[i].n_uid = sizeof request->identifies[i].uid;
+        request->refreshes[i].ask = request->identifies[i].ask = G_MAXINT64;
+    }
     request->wants = g_new0(ImpWant, request->n_wants);
     for (guint32 i = 0; i < request->n_wants; i++) {
         ImpWant *want = &request->wants[i];
@@ -372,6 +414,12 @@ static void test_largest(void)
         worst_text(want->port, sizeof want->port);
         worst_text(want->order, sizeof want->order);
         worst_text(want->person, sizeof want->person);
+        want->n_given = IMP_WIRE_NUMBERS_MAX;
+        for (guint k = 0; k < want->n_given; k++) {
+            worst_text(want->given[k].pool, sizeof want->given[k].pool);
+            want->given[k].pool[0] = (char)('a' + k);
+            want->given[k].n_bytes = sizeof want->given[k].bytes;
+        }
     }
     g_autofree char *text = imp_sync_request_encode(request, &error);
     g_assert_no_error(error);
@@ -476,6 +524,27 @@ static const Bad bad[] = {
     {"want-port-nul", FALSE,
      REQUEST(",\"wants\":[{\"launch\":" ID_1 ",\"image\":" ID_1 ",\"port\":\"a\\u0000\"}]"), IMP_E_SYNTAX,
      "sync request"},
+    {"given-twice", FALSE,
+     REQUEST(",\"wants\":[{\"launch\":" ID_1 ",\"image\":" ID_1
+             ",\"given\":[{\"pool\":\"a\",\"bytes\":\"41\"},{\"pool\":\"a\",\"bytes\":\"42\"}]}]"),
+     IMP_E_SCHEMA, "second time"},
+    {"given-empty", FALSE,
+     REQUEST(",\"wants\":[{\"launch\":" ID_1 ",\"image\":" ID_1 ",\"given\":[{\"pool\":\"a\"}]}]"),
+     IMP_E_SCHEMA, "given[0]"},
+    {"given-unknown", FALSE,
+     REQUEST(",\"wants\":[{\"launch\":" ID_1 ",\"image\":" ID_1
+             ",\"given\":[{\"pool\":\"a\",\"bytes\":\"41\",\"text\":\"A\"}]}]"),
+     IMP_E_SCHEMA, "text"},
+    {"identify-no-uid", FALSE, REQUEST(",\"identifies\":[{\"launch\":" ID_1 ",\"ask\":1}]"), IMP_E_SCHEMA,
+     "uid"},
+    {"identify-long", FALSE,
+     REQUEST(
+         ",\"identifies\":[{\"launch\":" ID_1
+         ",\"uid\":"
+         "\"00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000"
+         "00000000000000000000000000000000000000000000\"}]"),
+     IMP_E_SCHEMA, "uid"},
+    {"kept-number", TRUE, ANSWER("\"identified\",\"kept\":1"), IMP_E_SCHEMA, "kept"},
     {"refresh-upper", FALSE, REQUEST(",\"refreshes\":[{\"launch\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}]"),
      IMP_E_SCHEMA, "lower-case"},
     {"refresh-short", FALSE, REQUEST(",\"refreshes\":[{\"launch\":\"11\"}]"), IMP_E_SCHEMA, "launch"},
@@ -530,16 +599,21 @@ static void test_bad(gconstpointer data)
 /* The good neighbours of the rows above, so that these fail for the reason that they name. */
 static void test_smallest(void)
 {
-    static const char *const requests[] = {REQUEST(""), REPORT(""),
+    static const char *const requests[] = {REQUEST(""),
+                                           REPORT(""),
                                            REQUEST(",\"hello\":{\"nonce\":" ID_1 "}"),
-                                           REQUEST(",\"wants\":[{\"launch\":" ID_1 ",\"image\":" ID_1 "}]")};
+                                           REQUEST(",\"wants\":[{\"launch\":" ID_1 ",\"image\":" ID_1 "}]"),
+                                           REQUEST(",\"wants\":[{\"launch\":" ID_1 ",\"image\":" ID_1
+                                                   ",\"given\":[{\"pool\":\"a\",\"bytes\":\"41\"}]}]"),
+                                           REQUEST(",\"identifies\":[{\"launch\":" ID_1 ",\"uid\":\"01\"}]")};
     for (gsize i = 0; i < G_N_ELEMENTS(requests); i++) {
         g_autoptr(GError) error = NULL;
         g_autoptr(ImpSyncRequest) request = imp_sync_request_decode(requests[i], strlen(requests[i]), &error);
         g_assert_no_error(error);
         g_assert_nonnull(request);
     }
-    static const char *const responses[] = {RESPONSE(""), ANSWER("\"fresh\""), RESPONSE(",\"open\":[]")};
+    static const char *const responses[] = {RESPONSE(""), ANSWER("\"fresh\""),
+                                            ANSWER("\"identified\",\"kept\":true"), RESPONSE(",\"open\":[]")};
     for (gsize i = 0; i < G_N_ELEMENTS(responses); i++) {
         g_autoptr(GError) error = NULL;
         g_autoptr(ImpSyncResponse) response =
