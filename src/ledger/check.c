@@ -84,7 +84,7 @@ static void check_rows(Check *check)
         {"a number is spent by a launch that could have given it back or passed",
          "SELECT n.number FROM number n LEFT JOIN launch l ON l.id = n.launch AND l.station = n.station "
          "WHERE "
-         "n.state = 4 AND (l.state IS NULL OR l.state = 2 OR (l.state = 1 AND l.settled = 0))"},
+         "n.state = 4 AND (l.state IS NULL OR (l.kept = 0 AND (l.state = 2 OR (l.state = 1 AND l.settled = 0))))"},
         {"a pool's counts differ from its numbers",
          "SELECT p.id FROM pool p LEFT JOIN (SELECT pool, sum(state = 1) AS free, sum(state = 2) AS held, "
          "sum(state = 3) AS used, sum(state = 4) AS spent FROM number GROUP BY pool) n ON n.pool = p.ref "
@@ -124,15 +124,18 @@ static gboolean number_ok(const CoreLaunch *launch, Holder holder, gboolean exte
         return TRUE;
     switch (launch->state) {
     case CORE_OPEN:
-        return holder == HOLDER_LAUNCH && number_state == (launch->settled ? CORE_SPENT : CORE_TAKEN);
+        if (!launch->settled)
+            return holder == HOLDER_LAUNCH && number_state == CORE_TAKEN;
+        break;
     case IMP_RESULT_PASSED:
         return (holder == HOLDER_LAUNCH || holder == HOLDER_CHIP) && number_state == CORE_USED;
     case IMP_RESULT_FAILED:
     case IMP_RESULT_RETURNED:
         return holder != HOLDER_LAUNCH || number_state == CORE_SPENT; /* free, or given again */
     default:
-        return (holder == HOLDER_LAUNCH && number_state == CORE_SPENT) || (holder == HOLDER_CHIP && borne);
+        break;
     }
+    return (holder == HOLDER_LAUNCH && number_state == CORE_SPENT) || (holder == HOLDER_CHIP && borne);
 }
 
 static void check_number(Check *check, const char *account, const CoreLaunch *launch, const ImpNumber *number)
