@@ -84,7 +84,8 @@ static void check_rows(Check *check)
         {"a number is spent by a launch that could have given it back or passed",
          "SELECT n.number FROM number n LEFT JOIN launch l ON l.id = n.launch AND l.station = n.station "
          "WHERE "
-         "n.state = 4 AND (l.state IS NULL OR (l.kept = 0 AND (l.state = 2 OR (l.state = 1 AND l.settled = 0))))"},
+         "n.state = 4 AND (l.state IS NULL OR (l.kept = 0 AND (l.state = 2 OR (l.state = 1 AND l.settled = "
+         "0))))"},
         {"a pool's counts differ from its numbers",
          "SELECT p.id FROM pool p LEFT JOIN (SELECT pool, sum(state = 1) AS free, sum(state = 2) AS held, "
          "sum(state = 3) AS used, sum(state = 4) AS spent FROM number GROUP BY pool) n ON n.pool = p.ref "

@@ -18,9 +18,10 @@
 #define IMP_WIRE_NUMBERS_MAX      8 /* numbers of one launch */
 #define IMP_WIRE_READS_MAX        16 /* values of one launch for the log */
 #define IMP_WIRE_SYNC_ITEMS_MAX   256 /* reports, refreshes, identifies and wants in one request */
-#define IMP_WIRE_SYNC_REPORTS_MAX 64 /* so many reports, refreshes, identifies and wants always fit into one request, however long they are */
-#define IMP_WIRE_OPEN_MAX         1024 /* open launches in one welcome */
-#define IMP_WIRE_MESSAGE_MAX      (1024 * 1024) /* bytes of one sync request or response */
+#define IMP_WIRE_SYNC_REPORTS_MAX                                                                            \
+    64 /* so many reports, refreshes, identifies and wants always fit into one request, however long they are */
+#define IMP_WIRE_OPEN_MAX    1024 /* open launches in one welcome */
+#define IMP_WIRE_MESSAGE_MAX (1024 * 1024) /* bytes of one sync request or response */
 
 /* How a launch ended. The states of LEDGER's table, the same words on the wire. */
 typedef enum {
