@@ -138,7 +138,7 @@ static void check_usb(Doctor *doctor)
     }
     for (guint i = 0; i < list->len; i++) {
         const ImpProbeSeen *seen = list->pdata[i];
-        g_autofree char *spec = imp_cli_probe_spec(seen);
+        g_autofree char *spec = imp_cli_probe_spec(list, seen);
         if (seen->access == IMP_PROBE_ACCESS_GOOD) {
             check_probe(doctor, spec);
             continue;

@@ -3,14 +3,19 @@
 
 #include "cli/commands.h"
 #include "cli/print.h"
+#include "target/target.h"
 
 #include <string.h>
 
 #define RULES_FILE "/etc/udev/rules.d/70-imprint-probes.rules"
 
-char *imp_cli_probe_spec(const ImpProbeSeen *seen)
+char *imp_cli_probe_spec(const GPtrArray *list, const ImpProbeSeen *seen)
 {
-    return g_strconcat("usb:", seen->serial, NULL);
+    guint same = 0;
+    for (guint i = 0; i < list->len; i++)
+        same += strcmp(((const ImpProbeSeen *)list->pdata[i])->serial, seen->serial) == 0;
+    gboolean own = seen->serial[0] != '\0' && same == 1;
+    return g_strconcat("usb:", own ? seen->serial : seen->path, NULL);
 }
 
 const char *imp_cli_probe_kind(const ImpProbeSeen *seen)
@@ -80,16 +85,8 @@ static gboolean add_all(GPtrArray *specs, GError **error)
         imp_error_set(error, IMP_E_PROBE_NOT_FOUND, "--probe all: there is no CMSIS-DAP probe on USB");
         return FALSE;
     }
-    for (guint i = 0; i < list->len; i++) {
-        const ImpProbeSeen *seen = list->pdata[i];
-        if (list->len > 1 && seen->serial[0] == '\0') {
-            imp_error_set(error, IMP_E_PROBE_AMBIGUOUS,
-                          "--probe all: the probe at USB %s (%s) has no serial number to tell it by",
-                          seen->path, seen->product);
-            return FALSE;
-        }
-        g_ptr_array_add(specs, imp_cli_probe_spec(seen));
-    }
+    for (guint i = 0; i < list->len; i++)
+        g_ptr_array_add(specs, imp_cli_probe_spec(list, list->pdata[i]));
     return TRUE;
 }
 
@@ -104,6 +101,11 @@ static gboolean check_specs(const GPtrArray *specs, GError **error)
                               imp_cli_probe_label(specs->pdata[i]));
                 return FALSE;
             }
+    for (guint i = 0; i < specs->len; i++)
+        if (!imp_target_check_spec(specs->pdata[i], error)) {
+            g_prefix_error(error, "--probe: ");
+            return FALSE;
+        }
     if (specs->len <= IMP_PROBE_USB_LIST_MAX)
         return TRUE;
     imp_error_set(error, IMP_E_ARGUMENT, "%u probes; at most %d at a time", specs->len,
@@ -146,9 +148,8 @@ static json_t *info_json(const ImpProbeInfo *info)
     return object;
 }
 
-static json_t *seen_json(const ImpProbeSeen *seen)
+static json_t *seen_json(const char *spec, const ImpProbeSeen *seen)
 {
-    g_autofree char *spec = imp_cli_probe_spec(seen);
     g_autofree char *vendor_id = g_strdup_printf("%04x", seen->vendor_id);
     g_autofree char *product_id = g_strdup_printf("%04x", seen->product_id);
     json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "probe", spec, "kind",
@@ -172,12 +173,13 @@ static char *packets_text(const ImpProbeInfo *info)
 }
 
 /* One row; asks the probe if it may be opened. What goes wrong is told in the row: another program may have it. */
-static void add_row(const ImpCli *cli, ImpTable *table, const ImpProbeSeen *seen, json_t *probes)
+static void add_row(const ImpCli *cli, ImpTable *table, const GPtrArray *list, const ImpProbeSeen *seen,
+                    json_t *probes)
 {
     ImpProbeInfo info = {0};
     g_autoptr(GError) error = NULL;
-    g_autofree char *spec = imp_cli_probe_spec(seen);
-    json_t *object = seen_json(seen);
+    g_autofree char *spec = imp_cli_probe_spec(list, seen);
+    json_t *object = seen_json(spec, seen);
     if (seen->access == IMP_PROBE_ACCESS_GOOD) {
         if (imp_cli_probe_ask(cli, spec, &info, &error))
             json_object_set_new(object, "info", info_json(&info));
@@ -203,7 +205,7 @@ static void list_usb(ImpCli *cli)
     ImpTable table;
     imp_table_init(&table, columns, G_N_ELEMENTS(columns));
     for (guint i = 0; i < list->len; i++)
-        add_row(cli, &table, list->pdata[i], probes);
+        add_row(cli, &table, list, list->pdata[i], probes);
     json_object_set_new(cli->result, "probes", probes);
     if (!cli->json && list->len > 0) {
         imp_table_print(&table, cli->env->out);

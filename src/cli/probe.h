@@ -7,8 +7,11 @@
 #include "target/probe_info.h"
 #include "target/probe_list.h"
 
-/* What --probe takes for it: "usb:SERIAL", or "usb:" for a probe without serial number; free with g_free. */
-char *imp_cli_probe_spec(const ImpProbeSeen *seen);
+#define IMP_CLI_DESK_PORT "desk" /* the port's name in the record, when one chip is on the desk */
+
+/* What --probe takes for it: "usb:SERIAL", or "usb:PATH" for one without a serial number of its own among those of list; free
+ * with g_free. */
+char *imp_cli_probe_spec(const GPtrArray *list, const ImpProbeSeen *seen);
 
 /* "CMSIS-DAP v2", "CMSIS-DAP v1", "CMSIS-DAP v2 and v1". Constant. */
 const char *imp_cli_probe_kind(const ImpProbeSeen *seen);
@@ -20,7 +23,7 @@ void imp_cli_probe_say_access(FILE *out, const char *indent, const GPtrArray *li
 /* The probes that a command with several --probe means, NULL-terminated, at least one, none twice; free with g_strfreev.
  * "all" is every probe on USB, also those that will fail. *out_several: whether several were asked for, be it one that
  * there is. Errors: IMP_E_ARGUMENT (one twice, more than IMP_PROBE_USB_LIST_MAX, "all" beside others),
- * IMP_E_PROBE_NOT_FOUND (all, and there is none), IMP_E_PROBE_AMBIGUOUS (all, and two cannot be told apart). */
+ * malformed), IMP_E_PROBE_NOT_FOUND (all, and there is none). */
 char **imp_cli_probe_specs(const ImpCli *cli, gboolean *out_several,
                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

@@ -319,6 +319,23 @@ void imp_progress_update(ImpProgress *progress, json_t *launch)
     draw(progress);
 }
 
+void imp_progress_forget(ImpProgress *progress, const json_t *launch)
+{
+    const char *id = imp_answer_text(launch, "launch");
+    for (guint i = 0; i < progress->launches->len; i++)
+        if (strcmp(imp_answer_text(g_ptr_array_index(progress->launches, i), "launch"), id) == 0) {
+            g_ptr_array_remove_index(progress->launches, i);
+            break;
+        }
+    g_autofree char *prefix = g_strdup_printf("%s/", id);
+    GHashTableIter iter;
+    gpointer key;
+    g_hash_table_iter_init(&iter, progress->phases_said);
+    while (g_hash_table_iter_next(&iter, &key, NULL))
+        if (g_str_has_prefix(key, prefix))
+            g_hash_table_iter_remove(&iter);
+}
+
 gboolean imp_progress_all_ended(const ImpProgress *progress)
 {
     for (guint i = 0; i < progress->launches->len; i++)
@@ -387,6 +404,16 @@ static int badness(const GError *error)
     g_assert_not_reached();
 }
 
+void imp_progress_keep_worst(GError **worst, GError *error)
+{
+    if (*worst == NULL || badness(error) > badness(*worst)) {
+        g_clear_error(worst);
+        *worst = error;
+    } else {
+        g_error_free(error);
+    }
+}
+
 GError *imp_progress_verdict(const ImpProgress *progress)
 {
     GError *worst = NULL;
@@ -397,12 +424,7 @@ GError *imp_progress_verdict(const ImpProgress *progress)
         GError *error = imp_progress_error(json_object_get(launch, "error"));
         if (error == NULL)
             imp_error_set(&error, IMP_E_BUG, "a launch has not ended");
-        if (worst == NULL || badness(error) > badness(worst)) {
-            g_clear_error(&worst);
-            worst = error;
-        } else {
-            g_error_free(error);
-        }
+        imp_progress_keep_worst(&worst, error);
     }
     return worst;
 }

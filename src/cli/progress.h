@@ -35,6 +35,12 @@ gboolean imp_progress_all_ended(const ImpProgress *progress);
  * error. */
 GError *imp_progress_verdict(const ImpProgress *progress);
 
+/* Forgets a launch that has ended: where there are many, they are counted elsewhere. */
+void imp_progress_forget(ImpProgress *progress, const json_t *launch);
+
+/* Takes over error: it becomes *worst if it is worse, or the first. */
+void imp_progress_keep_worst(GError **worst, GError *error);
+
 /* One line for each launch, in the order in which they began, and one that counts them. All have ended. */
 void imp_progress_print_summary(const ImpProgress *progress);
 

@@ -1,6 +1,7 @@
 /* imprint run: builds a recipe in memory and programs the chips on the desk, one behind each probe. The same launch as a
  * station's, with a ledger of its own in the user's data folder. */
 #include "cli/commands.h"
+#include "cli/contact.h"
 #include "cli/probe.h"
 #include "cli/progress.h"
 #include "cli/recipe.h"
@@ -8,14 +9,13 @@
 #include "image/object.h"
 #include "launch/launch.h"
 #include "ledger/local.h"
+#include "target/target.h"
 
 #include <errno.h>
 #include <glib-unix.h>
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <string.h>
-
-#define RUN_PORT "desk" /* in the record, when one chip is on the desk */
 
 typedef struct Run Run;
 
@@ -186,6 +186,7 @@ static void carry_out(Run *run, const ImpLaunchOptions *common)
         ImpLaunchOptions options = *common;
         options.port = place->port;
         options.port_name = place->name;
+        options.changed = on_changed;
         options.user = place;
         place->launch = imp_launch_new(&options);
         place->source = g_unix_fd_add(imp_port_fd(place->port), G_IO_IN, on_port, place);
@@ -225,13 +226,46 @@ static void give_results(ImpCli *cli, const Run *run, gboolean several)
         imp_progress_print_summary(&run->progress);
 }
 
+/* A launch at each probe, once. */
+static gboolean run_once(ImpCli *cli, char *const *specs, gboolean several, const ImpLaunchOptions *common,
+                         GError **error)
+{
+    const ImpCliEnv *env = cli->env;
+    Run run = {.places = g_ptr_array_new_with_free_func(place_free)};
+    for (char *const *spec = specs; *spec != NULL; spec++)
+        add_place(&run, several ? imp_cli_probe_label(*spec) : IMP_CLI_DESK_PORT, *spec, env->clock);
+    imp_progress_init(&run.progress, env->out, env->out_terminal, env->out_terminal && !env->no_colour,
+                      several, env->clock);
+    run.progress.quiet = cli->json;
+    carry_out(&run, common);
+    give_results(cli, &run, several);
+    cli->told = TRUE;
+    GError *verdict = imp_progress_verdict(&run.progress);
+    g_ptr_array_unref(run.places);
+    imp_progress_done(&run.progress);
+    if (verdict != NULL)
+        g_propagate_error(error, verdict);
+    return verdict == NULL;
+}
+
+/* A GDB server cannot be asked whether a board is there without halting it. */
+static gboolean check_contact(const ImpCli *cli, char *const *specs, GError **error)
+{
+    for (char *const *spec = specs; imp_cli_has(cli, IMP_OPTION_ON_CONTACT) && *spec != NULL; spec++)
+        if (g_str_has_prefix(*spec, IMP_TARGET_GDB_PREFIX)) {
+            imp_error_set(error, IMP_E_ARGUMENT, "--on-contact does not go with %s: it needs a probe", *spec);
+            return FALSE;
+        }
+    return TRUE;
+}
+
 gboolean imp_command_run(ImpCli *cli, GError **error)
 {
     const ImpCliEnv *env = cli->env;
     const char *release = imp_cli_has(cli, IMP_OPTION_RELEASE) ? cli->values[IMP_OPTION_RELEASE] : NULL;
     gboolean several = FALSE;
     g_auto(GStrv) specs = imp_cli_probe_specs(cli, &several, error);
-    if (specs == NULL)
+    if (specs == NULL || !check_contact(cli, specs, error))
         return FALSE;
     ImpRestrictions restrictions = {.count_on = IMP_COUNT_ON_PASS};
     g_autoptr(ImpObject) object = imp_recipe_object(cli, cli->arguments[0], release, &restrictions, error);
@@ -244,29 +278,16 @@ gboolean imp_command_run(ImpCli *cli, GError **error)
     if (ledger == NULL || !add_image(ledger, &id, object->content, &restrictions, error))
         return FALSE;
     ImpAuthority *authority = imp_authority_local_new(ledger);
-    Run run = {.places = g_ptr_array_new_with_free_func(place_free)};
-    for (char **spec = specs; *spec != NULL; spec++)
-        add_place(&run, several ? imp_cli_probe_label(*spec) : RUN_PORT, *spec, env->clock);
-    imp_progress_init(&run.progress, env->out, env->out_terminal, env->out_terminal && !env->no_colour,
-                      several, env->clock);
-    run.progress.quiet = cli->json;
     ImpLaunchOptions options = {.content = object->content,
                                 .image = id,
                                 .authority = authority,
                                 .clock = env->clock,
                                 .random = env->random,
-                                .order = cli->values[IMP_OPTION_ORDER],
-                                .changed = on_changed};
+                                .order = cli->values[IMP_OPTION_ORDER]};
     say_content(cli, object->content);
     say_numbers(cli, pool_id, &restrictions);
-    carry_out(&run, &options);
-    give_results(cli, &run, several);
-    cli->told = TRUE;
-    GError *verdict = imp_progress_verdict(&run.progress);
-    g_ptr_array_unref(run.places);
-    imp_progress_done(&run.progress);
+    gboolean good = (imp_cli_has(cli, IMP_OPTION_ON_CONTACT) ? imp_cli_run_on_contact : run_once)(
+        cli, specs, several, &options, error);
     imp_authority_local_free(authority);
-    if (verdict != NULL)
-        g_propagate_error(error, verdict);
-    return verdict == NULL;
+    return good;
 }

@@ -31,6 +31,7 @@ const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
     [IMP_OPTION_MAX_FAILURES] = {"max-failures", 0, "NUMBER", "stop after so many failed units"},
     [IMP_OPTION_NAME] = {"name", 0, "NAME", "under this name"},
     [IMP_OPTION_NUMBERS] = {"numbers", 0, "A-B", "the SAP's own numbers of the pool, first and last"},
+    [IMP_OPTION_ON_CONTACT] = {"on-contact", 0, NULL, "begin with every board that is put in, until Ctrl-C"},
     [IMP_OPTION_ORDER] = {"order", 0, "NUMBER", "the work order, kept in every record"},
     [IMP_OPTION_OUTPUT] = {"output", 'o', "FILE", "the file to write"},
     [IMP_OPTION_PASSWORD_FILE] = {"password-file", 0, "FILE", "read the password from a file"},
@@ -56,7 +57,7 @@ const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
 #define CLOUD   O(TOKEN_FILE)
 
 const ImpCommandEntry imp_cli_commands[] = {
-    {"run", "RECIPE", 1, 1, O(PROBE) | O(RELEASE) | O(ORDER) | O(DEFINE), imp_command_run,
+    {"run", "RECIPE", 1, 1, O(PROBE) | O(RELEASE) | O(ORDER) | O(DEFINE) | O(ON_CONTACT), imp_command_run,
      "program the chip on the desk: no cloud, no keys, no daemon",
      "Builds the recipe in memory and carries it out on one chip. Counts, serial numbers and records are "
      "kept in\n"
@@ -67,7 +68,13 @@ const ImpCommandEntry imp_cli_commands[] = {
      "numbers too. --probe given several times, or --probe all (every probe on USB), programs a "
      "chip "
      "at\n"
-     "each of them at once, shows a summary, and ends with the status of the worst; none waits for another."},
+     "each of them at once, shows a summary, and ends with the status of the worst; none waits for another.\n"
+     "With --on-contact a board begins as soon as it is put in, and the next one after it was taken out, at "
+     "each "
+     "of\n"
+     "the probes, until Ctrl-C (or no more units may be made); then a summary. A board that is there at the "
+     "beginning\n"
+     "is the first. A probe may be unplugged and plugged in again."},
     {"try", "RECIPE", 1, 1, O(RELEASE) | O(ORDER) | O(DEFINE), imp_command_try,
      "carry a recipe out on a virtual board: a trial that uses nothing up",
      "Starts imprint-board with the recipe's chip, blank, does there what imprint run does, and ends it. "

@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-#define GDB_PREFIX "gdb:"
-
 static gboolean connect_target(ImpThreadPort *port, const ImpContent *content, GError **error)
 {
     ImpTargetOptions options = {.swd_hz = content->swd_hz,
@@ -12,9 +10,9 @@ static gboolean connect_target(ImpThreadPort *port, const ImpContent *content, G
                                 .access_port = content->device->access_port,
                                 .cancel = &port->cancel};
     imp_thread_let_go(port);
-    if (g_str_has_prefix(port->probe_spec, GDB_PREFIX)) {
-        port->target =
-            imp_target_attach_gdb(port->probe_spec + strlen(GDB_PREFIX), port->clock, &options, error);
+    if (g_str_has_prefix(port->probe_spec, IMP_TARGET_GDB_PREFIX)) {
+        port->target = imp_target_attach_gdb(port->probe_spec + strlen(IMP_TARGET_GDB_PREFIX), port->clock,
+                                             &options, error);
     } else {
         port->probe = imp_probe_open(port->probe_spec, port->clock, error);
         if (port->probe == NULL)

@@ -45,17 +45,22 @@ struct ImpProbe {
 /* Opens a probe:
  *   tcp:HOST:PORT   tcp:HOST   an IPv6 address in brackets
  *   usb:SERIAL                 the USB probe with this serial number: v2, or v1 where it has no v2
+ *   usb:BUS-PORTS              the one at this place, as the kernel names it: "usb:1-2.3"
  *   usb:                       the only USB probe there is
- *   hid:SERIAL   hid:          the same, but always v1
+ *   hid:...                    the same, but always v1
  * Errors: IMP_E_ARGUMENT (the spec), IMP_E_PROBE_NOT_FOUND, IMP_E_PROBE_AMBIGUOUS (lists the probes),
  * IMP_E_PROBE_BUSY, IMP_E_PROBE_LOST, IMP_E_PROBE_TIMEOUT. */
 ImpProbe *imp_probe_open(const char *spec, const ImpClock *clock, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* TRUE if spec has the form that imp_probe_open takes; opens nothing. Errors: IMP_E_ARGUMENT. */
+gboolean imp_probe_check_spec(const char *spec, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* NULL is allowed. Never waits longer than a packet's timeout. */
 void imp_probe_close(ImpProbe *probe);
 
 typedef struct {
     char *serial; /* "" if the probe has none */
+    char *path; /* "1-2.3": bus and ports */
     char *product;
     guint16 vendor_id, product_id;
     gboolean has_bulk, has_hid; /* CMSIS-DAP v2, v1: at least one */

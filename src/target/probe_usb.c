@@ -232,8 +232,21 @@ GPtrArray *imp_probe_list_usb(GError **error)
     return list;
 }
 
+/* How people can name it: by its serial number, or by its place. */
+static void add_name(GString *names, const ImpProbeUsb *about)
+{
+    g_string_append_printf(names, "%s%s", names->len > 0 ? ", " : "", about->serial);
+    g_string_append_printf(names, "%s%s (%s)", about->serial[0] != '\0' ? " at " : "", about->path,
+                           about->product);
+}
+
+static gboolean is_meant(const ImpProbeUsb *about, const char *wanted)
+{
+    return *wanted == '\0' || strcmp(wanted, about->serial) == 0 || strcmp(wanted, about->path) == 0;
+}
+
 /* The one that is meant; NULL and why not. */
-static ImpUsbFound *choose(GPtrArray *all, const char *serial, gboolean only_hid, gboolean denied,
+static ImpUsbFound *choose(GPtrArray *all, const char *wanted, gboolean only_hid, gboolean denied,
                            GError **error)
 {
     g_autoptr(GString) names = g_string_new("");
@@ -244,9 +257,8 @@ static ImpUsbFound *choose(GPtrArray *all, const char *serial, gboolean only_hid
         ImpUsbFound *found = all->pdata[i];
         if (only_hid && !found->about->has_hid)
             continue;
-        g_string_append_printf(names, "%s%s (%s)", names->len > 0 ? ", " : "", found->about->serial,
-                               found->about->product);
-        if (*serial == '\0' || strcmp(serial, found->about->serial) == 0) {
+        add_name(names, found->about);
+        if (is_meant(found->about, wanted)) {
             chosen = found;
             matches++;
         }
@@ -255,14 +267,15 @@ static ImpUsbFound *choose(GPtrArray *all, const char *serial, gboolean only_hid
         return chosen;
     if (matches > 1)
         imp_error_set(error, IMP_E_PROBE_AMBIGUOUS, "%s:%s: %u probes could be meant; there are: %s", kind,
-                      serial, matches, names->str);
+                      wanted, matches, names->str);
     else {
         const char *which = only_hid ? "HID probe" : "probe";
-        g_autofree char *wanted =
-            names->len == 0 ? g_strdup_printf("there is no %s on USB", which)
-                            : g_strdup_printf("no %s on USB has the serial number %s; there are: %s", which,
-                                              serial, names->str);
-        imp_error_set(error, IMP_E_PROBE_NOT_FOUND, "%s%s", wanted,
+        g_autofree char *why =
+            names->len == 0
+                ? g_strdup_printf("there is no %s on USB", which)
+                : g_strdup_printf("no %s on USB has the serial number or the place %s; there are: %s", which,
+                                  wanted, names->str);
+        imp_error_set(error, IMP_E_PROBE_NOT_FOUND, "%s%s", why,
                       denied ? "; a device that may be one cannot be opened: permission denied" : "");
     }
     return NULL;

@@ -3,6 +3,7 @@
 #include "target/target-internal.h"
 
 #include "base/error.h"
+#include "target/tcp.h"
 
 #include <string.h>
 
@@ -10,6 +11,13 @@ void imp_target_detach(ImpTarget *target)
 {
     if (target != NULL)
         target->ops->detach(target);
+}
+
+gboolean imp_target_check_spec(const char *spec, GError **error)
+{
+    if (g_str_has_prefix(spec, IMP_TARGET_GDB_PREFIX))
+        return imp_tcp_check_address("gdb", spec + strlen(IMP_TARGET_GDB_PREFIX), error);
+    return imp_probe_check_spec(spec, error);
 }
 
 const ImpTargetId *imp_target_id(const ImpTarget *target)

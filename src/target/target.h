@@ -72,7 +72,12 @@ ImpTarget *imp_target_attach(ImpProbe *probe, const ImpClock *clock, const ImpTa
 ImpTarget *imp_target_look(ImpProbe *probe, const ImpClock *clock, const ImpTargetOptions *options,
                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-#define IMP_TARGET_GDB_PORT 3333 /* OpenOCD's default */
+/* TRUE if spec names a way to a target: that of a probe (imp_probe_check_spec), or "gdb:HOST:PORT". Opens nothing.
+ * Errors: IMP_E_ARGUMENT. */
+gboolean imp_target_check_spec(const char *spec, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+#define IMP_TARGET_GDB_PREFIX "gdb:"
+#define IMP_TARGET_GDB_PORT   3333 /* OpenOCD's default */
 
 /* The same through a GDB server: address is HOST:PORT or HOST, as behind "gdb:". The server has its own connection and
  * speed; flash algorithms run with the core halted between calls, and DPIDR is not known (0).

@@ -106,6 +106,12 @@ static gboolean split_address(const char *kind, const char *address, guint16 def
     return TRUE;
 }
 
+gboolean imp_tcp_check_address(const char *kind, const char *address, GError **error)
+{
+    g_autofree char *host = NULL, *port = NULL;
+    return split_address(kind, address, 1, &host, &port, error);
+}
+
 /* One address; 0 or an errno. */
 static int connect_to(ImpTcp *tcp, const struct addrinfo *to)
 {

@@ -15,6 +15,9 @@ typedef struct {
  * Errors: IMP_E_ARGUMENT, IMP_E_PROBE_NOT_FOUND. */
 gboolean imp_tcp_open(ImpTcp *tcp, const char *kind, const char *address, guint16 default_port,
                       const ImpClock *clock, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* TRUE if address has the form that imp_tcp_open takes. Errors: IMP_E_ARGUMENT. */
+gboolean imp_tcp_check_address(const char *kind, const char *address,
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void imp_tcp_close(ImpTcp *tcp);
 
 /* Errors of both: IMP_E_PROBE_LOST, IMP_E_PROBE_TIMEOUT. deadline_us: boot_us of the clock. */

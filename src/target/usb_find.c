@@ -8,6 +8,7 @@
 
 #define MARK       "CMSIS-DAP"
 #define STRING_MAX 256
+#define PORTS_MAX  7 /* USB 3.2, 10.1: hubs in a row, and the root's port */
 
 /* Version 2: TRUE if the interface is of the vendor's class and begins with bulk OUT and bulk IN, in this order. */
 static gboolean match_bulk(const struct libusb_interface_descriptor *d, ImpUsbWay *out)
@@ -76,11 +77,24 @@ static void choose_ways(ImpUsbFound *found, const Candidate *candidates, guint n
     }
 }
 
+/* "1-2.3", as the kernel names it: bus, then the ports on the way (sysfs-bus-usb). */
+static char *path_of(libusb_device *device)
+{
+    guint8 ports[PORTS_MAX];
+    int n = libusb_get_port_numbers(device, ports, sizeof ports);
+    GString *path = g_string_new(NULL);
+    g_string_append_printf(path, "%u", libusb_get_bus_number(device));
+    for (int i = 0; i < n; i++)
+        g_string_append_printf(path, "%c%u", i == 0 ? '-' : '.', ports[i]);
+    return g_string_free(path, FALSE);
+}
+
 void imp_probe_usb_free(ImpProbeUsb *entry)
 {
     if (entry == NULL)
         return;
     g_free(entry->serial);
+    g_free(entry->path);
     g_free(entry->product);
     g_free(entry);
 }
@@ -116,6 +130,7 @@ static ImpUsbFound *examine(libusb_device *device, gboolean *out_denied)
     found->handle = handle;
     found->about = g_new0(ImpProbeUsb, 1);
     found->about->serial = string_of(handle, d.iSerialNumber);
+    found->about->path = path_of(device);
     found->about->product = string_of(handle, d.iProduct);
     found->about->vendor_id = d.idVendor;
     found->about->product_id = d.idProduct;
@@ -129,7 +144,8 @@ static ImpUsbFound *examine(libusb_device *device, gboolean *out_denied)
 static gint compare_found(gconstpointer a, gconstpointer b)
 {
     const ImpUsbFound *const *x = a, *const *y = b;
-    return strcmp((*x)->about->serial, (*y)->about->serial);
+    int order = strcmp((*x)->about->serial, (*y)->about->serial);
+    return order != 0 ? order : strcmp((*x)->about->path, (*y)->about->path);
 }
 
 GPtrArray *imp_usb_find_all(libusb_context *context, gboolean *out_denied, GError **error)
