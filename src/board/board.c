@@ -105,6 +105,7 @@ static void power_down(ImpBoard *b)
 {
     board_sync(b);
     b->chip->ops->power_loss(b, b->now_ns);
+    uart_cut(b, b->now_ns);
     board_cpu_invalidate(b->cpu, b->chip->flash.base, b->chip->flash.size);
     line_power_up(&b->line); /* drives nothing */
 }

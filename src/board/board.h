@@ -169,6 +169,11 @@ enum imp_board_packet_fate imp_board_packet_fate(ImpBoard *board, uint64_t *out_
 /* Whether a new connection finds the probe. */
 bool imp_board_is_unplugged(const ImpBoard *board);
 
+/* Serial output of the firmware: bytes whose stop bit is out, oldest first, each read once. What nobody reads is kept up to 4 KiB.
+ * is_sending: there are bytes, out already or on their way. */
+size_t imp_board_uart_read(ImpBoard *board, uint8_t *out, size_t cap);
+bool imp_board_uart_is_sending(const ImpBoard *board);
+
 /* For a transport that wants idle time bounded: true while the core executes instructions (not halted, asleep, or locked up). */
 bool imp_board_is_running(const ImpBoard *board);
 

@@ -111,6 +111,7 @@ const struct chip board_chip_nrf51822 = {
     .page_bytes = PAGE_SIZE,
     .info = {{FICR_BASE, INFO_SIZE}, {UICR_BASE, INFO_SIZE}},
     .regs = {{0x40000000, 0x80000}, {0x50000000, 0x1000}},
+    .uarts = {{UART_NRF5, 0x40002000}},
     .plain = {{.addr = POWER_RAMON, .reset = 3, .writable = 0x30003},
               {.addr = POWER_RAMONB, .reset = 3, .writable = 0x30003}},
     .rom = rom,

@@ -156,6 +156,7 @@ const struct chip board_chip_nrf52832 = {
     .page_bytes = PAGE_SIZE,
     .info = {{FICR_BASE, INFO_SIZE}, {UICR_BASE, INFO_SIZE}},
     .regs = {{0x40000000, 0x80000}, {0x50000000, 0x1000}},
+    .uarts = {{UART_NRF5, 0x40002000}},
     .plain = {{.addr = BPROT_DISABLEINDEBUG, .reset = 1, .writable = 1},
               {.addr = NVMC_ICACHECNF, .reset = 0, .writable = 0x101}},
     .rom = rom,

@@ -365,6 +365,7 @@ static const struct rom_word rom[] = {{0xE00FF000, 0xFFF0F003}, {0xE00FF004, 0xF
         .has_reset_pin = true,                                                      \
         .info = {{SYSTEM_BASE, SYSTEM_SIZE}, {OPTION_BASE, OPTION_SIZE}},           \
         .regs = {{0x40000000, 0x30000}, {DBGMCU_BASE, 0x400}},                      \
+        .uarts = {{UART_STM32F1, 0x40013800}, {UART_STM32F1, 0x40004400}}, /* USART1, USART2 */ \
         /* HSIRDY, HSERDY, PLLRDY: the bit above each enable bit; SWS follows SW */ \
         .plain = {{.addr = RCC_CR, .reset = 0x83, .writable = 0x010D00F9, .echo = {{0x01010001, 1}}}, \
                   {.addr = RCC_CFGR, .writable = 0x077FFFF3, .echo = {{3, 2}}},     \

@@ -424,6 +424,7 @@ const struct chip board_chip_stm32g071rb = {
     .has_reset_pin = true,
     .info = {{SYSTEM_BASE, SYSTEM_SIZE}, {OPTION_BASE, OPTION_SIZE}},
     .regs = {{0x40000000, 0x30000}, {0x50000000, 0x2000}},
+    .uarts = {{UART_STM32G0, 0x40013800}, {UART_STM32G0, 0x40004400}}, /* USART1, USART2 */
     /* HSIRDY two bits above HSION; HSERDY and PLLRDY one above their enable bits; SWS follows SW */
     .plain = {{.addr = RCC_CR,
                .reset = 0x500, /* on the 16 MHz internal oscillator */

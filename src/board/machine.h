@@ -70,6 +70,10 @@ struct plain_reg {
     } echo[2];
 };
 
+#define UARTS_MAX 2u
+
+enum uart_kind { UART_NONE, UART_NRF5, UART_STM32F1, UART_STM32G0 };
+
 /* Typical values of the chip's datasheet; the chip's file cites them. */
 struct chip_times {
     uint32_t program_ns; /* one program unit */
@@ -98,6 +102,10 @@ struct chip {
     bool flash_at_zero; /* flash also answers at address 0, where the core takes its vectors from */
     struct mem_range info[INFO_BLOCKS_MAX];
     struct mem_range regs[4]; /* peripherals; size 0 ends */
+    struct {
+        enum uart_kind kind;
+        uint32_t base;
+    } uarts[UARTS_MAX]; /* what they send can be read outside */
     struct plain_reg plain[PLAIN_REGS_MAX]; /* addr 0 ends; any other register reads 0 and ignores writes */
     /* ROM tables: addr -> value pairs ending with addr 0; the rest of each 4 KiB page reads 0 */
     const struct rom_word {
@@ -187,6 +195,23 @@ struct flash_ctl {
     uint32_t reg[CTL_REGS_MAX]; /* registers; their numbers are the chip file's own */
 };
 
+struct uart {
+    uint32_t reg[6];
+    uint64_t free_ns, idle_ns; /* when the data register takes a byte again, when the last stop bit is out */
+    uint64_t ready_event_ns, end_event_ns; /* nRF5: when the event is there; 0: it is not */
+};
+
+#define UART_WIRE_MAX 4096u
+
+/* Frames on the wire that nobody has read yet, and those whose end is still to come. */
+struct uart_wire {
+    struct {
+        uint64_t end_ns;
+        uint8_t byte;
+    } frames[UART_WIRE_MAX];
+    unsigned first, used;
+};
+
 struct dap {
     bool connected;
     unsigned idle_cycles, turnaround;
@@ -236,6 +261,8 @@ struct ImpBoard {
     struct core core;
     struct flash_ctl ctl;
     uint32_t plain[PLAIN_REGS_MAX]; /* values of chip->plain */
+    struct uart uarts[UARTS_MAX];
+    struct uart_wire uart_wire;
     struct dap dap;
     struct cpu *cpu;
     uint8_t *flash, *ram, *info[INFO_BLOCKS_MAX];
@@ -306,6 +333,12 @@ void regs_reset(ImpBoard *b, bool power_up);
 enum bus_result regs_read(ImpBoard *b, const struct bus_access *a, uint32_t *out);
 enum bus_result regs_write(ImpBoard *b, const struct bus_access *a, uint32_t value);
 uint32_t regs_part(uint32_t word, const struct bus_access *a); /* what an access smaller than a word gets */
+
+/* ---- uart.c ---- */
+void uart_reset(ImpBoard *b);
+void uart_cut(ImpBoard *b, uint64_t now_ns); /* power is gone: what is on its way is lost */
+bool uart_reg_read(ImpBoard *b, const struct bus_access *a, uint32_t *out); /* false: no register of a UART */
+bool uart_reg_write(ImpBoard *b, const struct bus_access *a, uint32_t value);
 
 /* ---- flash.c: what the flash controllers share ---- */
 /* The range is blank from now on, and the controller busy for length_ns. */

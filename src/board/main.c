@@ -25,6 +25,7 @@ static const char usage[] =
     "  --control HOST:PORT    control port; none without this option\n"
     "  --power-port HOST:PORT SCPI port of the supply that feeds the board; the board is off until it is "
     "switched on\n"
+    "  --uart-port HOST:PORT  what the chip sends on its UARTs, as raw bytes\n"
     "  --seed N               seed of chip IDs, random contents, and the probe's serial number (default 1)\n"
     "  --serial TEXT          serial number of the probe\n"
     "  --fill blank|random    code flash of the first chip (default blank)\n"
@@ -37,7 +38,7 @@ static const char usage[] =
     "  --port-file FILE       write the addresses to FILE, in the form of the ready line\n"
     "  --help, --version\n"
     "\n"
-    "When ready it prints one line: ready dap=HOST:PORT control=HOST:PORT power=HOST:PORT\n"
+    "When ready it prints one line: ready dap=HOST:PORT control=HOST:PORT power=HOST:PORT uart=HOST:PORT\n"
     "It ends on SIGTERM, SIGINT, or `quit` on the control port. Commands and the models of time and faults: "
     "docs/board.md.\n";
 
@@ -56,6 +57,7 @@ enum {
     O_LISTEN,
     O_CONTROL,
     O_POWER,
+    O_UART,
     O_SEED,
     O_SERIAL,
     O_FILL,
@@ -70,23 +72,13 @@ enum {
     O_VERSION
 };
 
-static const struct option options[] = {{"chip", 1, 0, O_CHIP},
-                                        {"listen", 1, 0, O_LISTEN},
-                                        {"control", 1, 0, O_CONTROL},
-                                        {"power-port", 1, 0, O_POWER},
-                                        {"seed", 1, 0, O_SEED},
-                                        {"serial", 1, 0, O_SERIAL},
-                                        {"fill", 1, 0, O_FILL},
-                                        {"load", 1, 0, O_LOAD},
-                                        {"packet-size", 1, 0, O_SIZE},
-                                        {"packet-count", 1, 0, O_COUNT},
-                                        {"fault", 1, 0, O_FAULT},
-                                        {"empty", 0, 0, O_EMPTY},
-                                        {"wire-time", 0, 0, O_WIRE},
-                                        {"port-file", 1, 0, O_FILE},
-                                        {"help", 0, 0, O_HELP},
-                                        {"version", 0, 0, O_VERSION},
-                                        {0}};
+static const struct option options[] = {
+    {"chip", 1, 0, O_CHIP},        {"listen", 1, 0, O_LISTEN},      {"control", 1, 0, O_CONTROL},
+    {"power-port", 1, 0, O_POWER}, {"uart-port", 1, 0, O_UART},     {"seed", 1, 0, O_SEED},
+    {"serial", 1, 0, O_SERIAL},    {"fill", 1, 0, O_FILL},          {"load", 1, 0, O_LOAD},
+    {"packet-size", 1, 0, O_SIZE}, {"packet-count", 1, 0, O_COUNT}, {"fault", 1, 0, O_FAULT},
+    {"empty", 0, 0, O_EMPTY},      {"wire-time", 0, 0, O_WIRE},     {"port-file", 1, 0, O_FILE},
+    {"help", 0, 0, O_HELP},        {"version", 0, 0, O_VERSION},    {0}};
 
 static bool number(const char *text, uint64_t min, uint64_t max, uint64_t *out)
 {
@@ -123,6 +115,9 @@ static int take_option(struct arguments *a, int o)
         break;
     case O_POWER:
         a->server.power_addr = optarg;
+        break;
+    case O_UART:
+        a->server.uart_addr = optarg;
         break;
     case O_SEED:
         if (!number(optarg, 0, UINT64_MAX, &a->seed))
@@ -253,7 +248,7 @@ static bool write_port_file(const char *path, const char *text)
 static int serve(const struct arguments *a, ImpBoard *b)
 {
     char why[IMP_SERVER_WHY_MAX] = "";
-    char ready[sizeof(struct imp_server_addrs) + 32];
+    char ready[sizeof(struct imp_server_addrs) + 40];
     struct imp_server_addrs addrs;
     ImpServer *s = imp_server_open(b, &a->server, why);
     if (!s) {
@@ -261,8 +256,9 @@ static int serve(const struct arguments *a, ImpBoard *b)
         return EXIT_FAILURE;
     }
     imp_server_get_addrs(s, &addrs);
-    snprintf(ready, sizeof ready, "ready dap=%s%s%s%s%s\n", addrs.dap, addrs.control[0] ? " control=" : "",
-             addrs.control, addrs.power[0] ? " power=" : "", addrs.power);
+    snprintf(ready, sizeof ready, "ready dap=%s%s%s%s%s%s%s\n", addrs.dap,
+             addrs.control[0] ? " control=" : "", addrs.control, addrs.power[0] ? " power=" : "", addrs.power,
+             addrs.uart[0] ? " uart=" : "", addrs.uart);
     int status = EXIT_SUCCESS;
     if (a->port_file && !write_port_file(a->port_file, ready)) {
         fprintf(stderr, "imprint-board: cannot write %s: %s\n", a->port_file, strerror(errno));

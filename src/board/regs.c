@@ -1,4 +1,4 @@
-/* Peripheral registers: those of the chip's file first, then plain ones. */
+/* Peripheral registers: those of the chip's file first, then those of its UARTs, then plain ones. */
 #include "board/machine.h"
 
 static unsigned plain_index(const ImpBoard *b, uint32_t addr)
@@ -17,6 +17,7 @@ uint32_t regs_part(uint32_t word, const struct bus_access *a)
 
 void regs_reset(ImpBoard *b, bool power_up)
 {
+    uart_reset(b);
     for (unsigned i = 0; i < PLAIN_REGS_MAX; i++)
         if (power_up || !b->chip->plain[i].survives_reset)
             b->plain[i] = b->chip->plain[i].reset;
@@ -28,6 +29,8 @@ enum bus_result regs_read(ImpBoard *b, const struct bus_access *a, uint32_t *out
     uint32_t v = 0;
     word.addr &= ~3u;
     enum bus_result r = b->chip->ops->reg_read(b, &word, &v);
+    if (r == BUS_ABSENT && uart_reg_read(b, &word, &v))
+        r = BUS_OK;
     if (r == BUS_ABSENT) {
         unsigned i = plain_index(b, word.addr);
         v = i < PLAIN_REGS_MAX ? b->plain[i] : 0;
@@ -44,6 +47,8 @@ enum bus_result regs_write(ImpBoard *b, const struct bus_access *a, uint32_t val
     enum bus_result r = b->chip->ops->reg_write(b, a, value);
     if (r != BUS_ABSENT)
         return r;
+    if (uart_reg_write(b, a, value))
+        return BUS_OK;
     unsigned i = plain_index(b, a->addr);
     if (i < PLAIN_REGS_MAX) {
         const struct plain_reg *p = &b->chip->plain[i];

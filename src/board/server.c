@@ -30,6 +30,7 @@
 /* A longer gap of the wall clock is cut to this while the core runs: emulating what nobody looks at costs CPU, and the next
  * host waits for it (an emulated second is a tenth of one here, but many seconds under ThreadSanitizer). */
 #define RUN_GAP_MAX_NS 100000000ull
+#define UART_POLL_MS   10 /* while somebody listens to a running chip */
 
 static const uint8_t signature[4] = {0x44, 0x41, 0x50, 0x00};
 
@@ -48,8 +49,8 @@ struct held_packet { /* DAP_QueueCommands: waits for a packet of another kind */
 struct ImpServer {
     ImpBoard *board;
     struct imp_server_options options;
-    int dap_listen, control_listen, power_listen;
-    int dap_fd;
+    int dap_listen, control_listen, power_listen, uart_listen;
+    int dap_fd, uart_fd;
     size_t in_used, out_used;
     uint8_t in[IN_BYTES], out[OUT_BYTES];
     struct held_packet held[HELD_MAX];
@@ -381,6 +382,48 @@ static void accept_control(ImpServer *s, bool power)
     }
 }
 
+/* ---- UART ---- */
+
+static void drop_uart(ImpServer *s)
+{
+    if (s->uart_fd >= 0)
+        close(s->uart_fd);
+    s->uart_fd = -1;
+}
+
+/* What the chip has sent goes to the client; without one it is lost. */
+static void serve_uart(ImpServer *s)
+{
+    uint8_t bytes[256];
+    size_t n;
+    while ((n = imp_board_uart_read(s->board, bytes, sizeof bytes)) > 0)
+        if (s->uart_fd >= 0 && !send_all(s->uart_fd, bytes, n))
+            drop_uart(s);
+}
+
+static void accept_uart(ImpServer *s)
+{
+    serve_uart(s); /* what came before is not for this client */
+    drop_uart(s);
+    s->uart_fd = accept_client(s->uart_listen);
+    s->wall_ns = wall_clock_ns(); /* it listens from now on */
+}
+
+/* Nothing is taken from the client: the chip's receiver is not there. */
+static void read_uart(ImpServer *s)
+{
+    uint8_t bytes[256];
+    ssize_t n = recv(s->uart_fd, bytes, sizeof bytes, 0);
+    if (n == 0 || (n < 0 && errno != EINTR))
+        drop_uart(s);
+}
+
+static bool uart_needs_time(const ImpServer *s)
+{
+    return s->uart_fd >= 0 && !s->options.wire_time &&
+           (imp_board_is_running(s->board) || imp_board_uart_is_sending(s->board));
+}
+
 /* ---- the loop ---- */
 
 ImpServer *imp_server_open(ImpBoard *board, const struct imp_server_options *options,
@@ -393,7 +436,7 @@ ImpServer *imp_server_open(ImpBoard *board, const struct imp_server_options *opt
     }
     s->board = board;
     s->options = *options;
-    s->dap_fd = s->control_listen = s->power_listen = -1;
+    s->dap_fd = s->control_listen = s->power_listen = s->uart_listen = s->uart_fd = -1;
     for (unsigned i = 0; i < CONTROLS_MAX; i++)
         s->controls[i].fd = -1;
     s->dap_listen = open_listener(options->dap_addr, s->addrs.dap, why);
@@ -404,6 +447,10 @@ ImpServer *imp_server_open(ImpBoard *board, const struct imp_server_options *opt
         s->power_listen = open_listener(options->power_addr, s->addrs.power, why);
         ok = s->power_listen >= 0;
         imp_supply_init(&s->supply, board);
+    }
+    if (ok && options->uart_addr) {
+        s->uart_listen = open_listener(options->uart_addr, s->addrs.uart, why);
+        ok = s->uart_listen >= 0;
     }
     if (!ok) {
         imp_server_close(s);
@@ -418,16 +465,31 @@ void imp_server_get_addrs(const ImpServer *s, struct imp_server_addrs *out)
     *out = s->addrs;
 }
 
-enum { P_STOP, P_DAP, P_CONTROL_LISTEN, P_POWER_LISTEN, P_CONTROL0, P_COUNT = P_CONTROL0 + CONTROLS_MAX };
+enum {
+    P_STOP,
+    P_DAP,
+    P_CONTROL_LISTEN,
+    P_POWER_LISTEN,
+    P_UART_LISTEN,
+    P_UART,
+    P_CONTROL0,
+    P_COUNT = P_CONTROL0 + CONTROLS_MAX
+};
 
 /* For poll: until the late answer is due, -1 if none is. */
-static int wait_ms(const ImpServer *s)
+static int late_ms(const ImpServer *s)
 {
     uint64_t now = wall_clock_ns(), left_ms;
     if (s->late_until_ns == 0)
         return -1;
     left_ms = s->late_until_ns > now ? (s->late_until_ns - now) / 1000000 + 1 : 0;
     return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
+}
+
+static int wait_ms(const ImpServer *s)
+{
+    int late = late_ms(s);
+    return uart_needs_time(s) && (late < 0 || late > UART_POLL_MS) ? UART_POLL_MS : late;
 }
 
 int imp_server_run(ImpServer *s, char why[IMP_SERVER_WHY_MAX])
@@ -442,6 +504,8 @@ int imp_server_run(ImpServer *s, char why[IMP_SERVER_WHY_MAX])
                                    .events = POLLIN};
         p[P_CONTROL_LISTEN] = (struct pollfd){.fd = s->control_listen, .events = POLLIN};
         p[P_POWER_LISTEN] = (struct pollfd){.fd = s->power_listen, .events = POLLIN};
+        p[P_UART_LISTEN] = (struct pollfd){.fd = s->uart_listen, .events = POLLIN};
+        p[P_UART] = (struct pollfd){.fd = s->uart_fd, .events = POLLIN};
         for (unsigned i = 0; i < CONTROLS_MAX; i++)
             p[P_CONTROL0 + i] = (struct pollfd){.fd = s->controls[i].fd, .events = POLLIN};
         if (poll(p, P_COUNT, wait_ms(s)) < 0) {
@@ -459,7 +523,7 @@ int imp_server_run(ImpServer *s, char why[IMP_SERVER_WHY_MAX])
             accept_control(s, false);
         if (p[P_POWER_LISTEN].revents)
             accept_control(s, true);
-        if (s->late_until_ns && wait_ms(s) == 0)
+        if (s->late_until_ns && late_ms(s) == 0)
             go_on(s);
         if (p[P_DAP].revents) {
             if (s->dap_fd >= 0)
@@ -467,6 +531,15 @@ int imp_server_run(ImpServer *s, char why[IMP_SERVER_WHY_MAX])
             else
                 accept_dap(s);
         }
+        if (p[P_UART].revents)
+            read_uart(s);
+        if (p[P_UART_LISTEN].revents)
+            accept_uart(s);
+        if (uart_needs_time(s)) {
+            follow_wall_clock(s);
+            s->wall_ns = wall_clock_ns();
+        }
+        serve_uart(s);
     }
     return 0;
 }
@@ -485,5 +558,8 @@ void imp_server_close(ImpServer *s)
         close(s->control_listen);
     if (s->power_listen >= 0)
         close(s->power_listen);
+    drop_uart(s);
+    if (s->uart_listen >= 0)
+        close(s->uart_listen);
     free(s);
 }

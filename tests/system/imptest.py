@@ -138,9 +138,10 @@ class Board(Process):
 
     def __init__(self, *options, chip="nrf51822"):
         super().__init__([program("imprint-board"), "--chip", chip, "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0",
-                          *options], r"ready dap=(\S+) control=(\S+)\n")
-        self.dap = self.ready.group(1)
-        self.control_addr = self.ready.group(2)
+                          *options], r"ready (dap=\S+ control=[^\n]+)\n")
+        self.ports = dict(word.split("=", 1) for word in self.ready.group(1).split())
+        self.dap = self.ports["dap"]
+        self.control_addr = self.ports["control"]
 
     def control(self, line):
         """One control command; its reply without `ok`. An `error` reply is an assertion."""

@@ -137,6 +137,52 @@ class Dap(imptest.TestCase):
         board.stop()
 
 
+# Firmware of an nRF51 that sends TEXT at 115200 baud on its UART and sleeps: vectors; ENABLE, BAUDRATE, STARTTX; then for each byte TXD,
+# and wait for TXDRDY.
+TEXT = b"T2 ready\r\n"
+SENDER = bytes.fromhex(
+    "00200020090000000f480ca10f4a104d425104220f4d4251012383600e4c0f4d0a78002a07d0425107591f42fcd0002707510131f4e730bffde7c046"
+    "54322072656164790d0a00000020004000e0d70124050000000500001c0100001c050000")
+
+
+class Uart(imptest.TestCase):
+    def exactly(self, s, size):
+        data = b""
+        while len(data) < size:
+            more = s.recv(size - len(data))
+            self.assertTrue(more, data)
+            data += more
+        return data
+
+    def test_text_of_the_firmware(self):
+        """What the chip sends arrives although nobody clocks the wire; each power-on once; the latest client alone."""
+        file = os.path.join(self.folder(), "sender.bin")
+        with open(file, "wb") as f:
+            f.write(SENDER)
+        board = self.board("--load", file, "--uart-port", "127.0.0.1:0")
+        board.control("power off")
+        with imptest.connect(board.ports["uart"]) as s:
+            for _ in range(3):
+                board.control("power on")
+                self.assertEqual(self.exactly(s, len(TEXT)), TEXT)
+                self.assertEqual(board.status()["running"], 0)  # asleep
+                board.control("power off")
+            with imptest.connect(board.ports["uart"]) as later:
+                self.assertEqual(s.recv(1), b"")
+                later.sendall(b"nobody listens")
+                board.control("power on")
+                self.assertEqual(self.exactly(later, len(TEXT)), TEXT)
+        board.stop()
+
+    def test_in_use(self):
+        board = self.board("--uart-port", "127.0.0.1:0")
+        done = subprocess.run([imptest.program("imprint-board"), "--listen", "127.0.0.1:0", "--uart-port", board.ports["uart"]],
+                              capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("cannot listen on", done.stderr)
+        board.stop()
+
+
 class Control(imptest.TestCase):
     def test_socket_and_power(self):
         board = self.board("--seed", "9")
