@@ -9,7 +9,9 @@
 #include "build/advice.h"
 #include "build/map.h"
 #include "build/plan.h"
+#include "build/elf_program.h"
 #include "build/recipe.h"
+#include "build/test_program.h"
 #include "device/device_json.h"
 #include "device/packs.h"
 
@@ -23,6 +25,9 @@ typedef struct {
     ImpMap *map;
     GHashTable *inputs; /* name → lower-case hexadecimal SHA-256 */
     gsize n_bytes; /* of all data together */
+    gboolean has_mailbox; /* the firmware's, if some data brings one */
+    guint32 mailbox;
+    ImpTestProgram *tests; /* one for each of the recipe's; zeroed after a fault */
 } Builder;
 
 void imp_built_free(ImpBuilt *built)
@@ -138,6 +143,54 @@ static gboolean read_file(const Builder *b, const char *name, char **out_bytes, 
     return TRUE;
 }
 
+/* Firmware that is linked with algorithms/runtest can be listened to. */
+static gboolean find_mailbox(Builder *b, const guint8 *file, gsize n_file, const ImpRecipeData *data,
+                             GError **error)
+{
+    ImpElfProgram program;
+    if (imp_data_guess(file, n_file) != IMP_DATA_ELF ||
+        (data->load.exact && data->load.format != IMP_DATA_ELF))
+        return TRUE;
+    if (!imp_elf_program(file, n_file, data->file, &program, error))
+        return FALSE;
+    if (program.has_mailbox) {
+        b->has_mailbox = TRUE;
+        b->mailbox = program.mailbox;
+    }
+    return TRUE;
+}
+
+static void add_test(Builder *b, guint index)
+{
+    const ImpRecipeTest *test = &g_array_index(b->recipe->tests, ImpRecipeTest, index);
+    GError *error = NULL;
+    g_autofree char *file = NULL;
+    gsize n = 0;
+    if (read_file(b, test->file, &file, &n, &error)) {
+        add_input(b, test->file, file, n);
+        if (b->device == NULL || imp_test_program_read((const guint8 *)file, n, test->file, test->name,
+                                                       b->device, &b->tests[index], &error))
+            return;
+    }
+    imp_yaml_take(b->yaml, test->file_node, error);
+}
+
+/* Where the text of each run step comes from, now that the data is known. */
+static void choose_mailboxes(const Builder *b)
+{
+    for (guint i = 0; i < b->recipe->steps->len; i++) {
+        ImpRecipeStep *step = &g_array_index(b->recipe->steps, ImpRecipeStep, i);
+        if (step->step.kind != IMP_STEP_RUN || step->speaks == IMP_SPEAKS_SERIAL)
+            continue;
+        if (b->has_mailbox)
+            step->step.address = b->mailbox;
+        else if (step->speaks == IMP_SPEAKS_MAILBOX)
+            imp_yaml_fault(b->yaml, step->speaks_node, IMP_E_RECIPE,
+                           "no data is an ELF file with the symbol " IMP_ELF_MAILBOX_SYMBOL
+                           "; link imprint_test.c into the firmware, and give its ELF file");
+    }
+}
+
 static void add_data(Builder *b, guint source)
 {
     const ImpRecipeData *data = &g_array_index(b->recipe->data, ImpRecipeData, source);
@@ -151,7 +204,7 @@ static void add_data(Builder *b, guint source)
         add_input(b, data->file, file, n);
         all = imp_load((const guint8 *)file, n, data->file, &data->load, &error);
     }
-    gboolean ok = all != NULL;
+    gboolean ok = all != NULL && find_mailbox(b, (const guint8 *)file, n, data, &error);
     for (gsize i = 0; ok && i < all->n_pieces; i++) {
         g_autoptr(GBytes) bytes = g_bytes_new(all->bytes + all->pieces[i].offset, all->pieces[i].n_bytes);
         b->n_bytes += all->pieces[i].n_bytes;
@@ -342,6 +395,8 @@ static ImpContent *make_content(Builder *b, ImpSegment **segments, gsize n_segme
     content->n_segments = n_segments;
     take_values(b, content);
     take_places(b, content);
+    content->tests = g_steal_pointer(&b->tests);
+    content->n_tests = recipe->tests->len;
     const ImpPlan plan = {b->yaml, b->recipe, b->device, content->segments, n_segments};
     imp_plan_take_steps(&plan, content);
     content->device = g_steal_pointer(&b->device);
@@ -369,6 +424,10 @@ static ImpContent *build_content(Builder *b)
     }
     for (guint i = 0; i < recipe->data->len; i++)
         add_data(b, i);
+    b->tests = g_new0(ImpTestProgram, recipe->tests->len);
+    for (guint i = 0; i < recipe->tests->len; i++)
+        add_test(b, i);
+    choose_mailboxes(b);
     add_places(b);
     check_collision(b);
     g_autofree const char **names = g_new0(const char *, recipe->data->len + 1);
@@ -416,6 +475,9 @@ ImpBuilt *imp_build_recipe(const char *path, const char *const *definitions, con
                  .map = map,
                  .inputs = inputs};
     ImpContent *content = build_content(&b);
+    for (guint i = 0; b.tests != NULL && i < recipe->tests->len; i++)
+        imp_test_program_done(&b.tests[i]);
+    g_free(b.tests);
     imp_device_free(b.device);
     if (!imp_yaml_end(yaml, error))
         return NULL;

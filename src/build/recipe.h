@@ -60,11 +60,20 @@ typedef struct {
     const char *file; /* NULL because of a fault */
 } ImpRecipeTest;
 
+/* Where the firmware's text comes from. */
+typedef enum {
+    IMP_SPEAKS_EITHER, /* the mailbox, if the data has one, else the serial line */
+    IMP_SPEAKS_MAILBOX,
+    IMP_SPEAKS_SERIAL,
+} ImpRecipeSpeaks;
+
 /* Sources: what steps program and verify. Data by its index, then places by theirs. */
 typedef struct {
     const ImpYamlNode *node; /* NULL: a default step */
     ImpStep step; /* without ranges: those need the files */
     gboolean *sources; /* PROGRAM, VERIFY: which; NULL: everything but places that are written after */
+    ImpRecipeSpeaks speaks; /* RUN */
+    const ImpYamlNode *speaks_node;
 } ImpRecipeStep;
 
 typedef struct {

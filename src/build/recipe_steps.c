@@ -146,10 +146,10 @@ static gboolean read_verify(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *r
     return ok;
 }
 
-static gboolean read_read(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *recipe, ImpRecipeStep *step)
+/* A list of names of values, all of one kind, each once, as indexes that rise. wrong: what to say of another kind. */
+static gboolean take_named(ImpYaml *yaml, const ImpYamlNode *node, const ImpRecipe *recipe, ImpValueKind kind,
+                           const char *wrong, ImpRecipeStep *step)
 {
-    if (is_all(node))
-        return TRUE;
     const ImpYamlNode *list = imp_yaml_list(yaml, node, 1, IMP_CONTENT_VALUES_MAX);
     if (list == NULL)
         return FALSE;
@@ -159,22 +159,32 @@ static gboolean read_read(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *rec
         if (index < 0)
             return FALSE;
         const ImpRecipeValue *value = &g_array_index(recipe->values, ImpRecipeValue, index);
-        if (value->kind != IMP_VALUE_READ)
-            imp_yaml_fault(yaml, list->items[i], IMP_E_RECIPE, "value '%s' is not read from the chip",
-                           value->name);
+        if (value->kind != kind)
+            imp_yaml_fault(yaml, list->items[i], IMP_E_RECIPE, "value '%s' %s", value->name, wrong);
         if (named[index])
             imp_yaml_fault(yaml, list->items[i], IMP_E_RECIPE, "'%s' stands in the list twice", value->name);
         named[index] = TRUE;
     }
-    gboolean all = TRUE;
-    for (guint i = 0; i < recipe->values->len; i++)
-        all = all && (named[i] || g_array_index(recipe->values, ImpRecipeValue, i).kind != IMP_VALUE_READ);
-    if (all)
-        return TRUE; /* one way to say one thing */
     step->step.values = g_new0(guint32, list->n_items);
     for (guint32 i = 0; i < IMP_CONTENT_VALUES_MAX; i++)
         if (named[i])
             step->step.values[step->step.n_values++] = i;
+    return TRUE;
+}
+
+static gboolean read_read(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *recipe, ImpRecipeStep *step)
+{
+    if (is_all(node))
+        return TRUE;
+    if (!take_named(yaml, node, recipe, IMP_VALUE_READ, "is not read from the chip", step))
+        return FALSE;
+    gsize n_all = 0;
+    for (guint i = 0; i < recipe->values->len; i++)
+        n_all += g_array_index(recipe->values, ImpRecipeValue, i).kind == IMP_VALUE_READ;
+    if (step->step.n_values == n_all) { /* one way to say one thing */
+        g_clear_pointer(&step->step.values, g_free);
+        step->step.n_values = 0;
+    }
     return TRUE;
 }
 
@@ -292,11 +302,16 @@ static gboolean read_protect(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *
 
 static gboolean read_run(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *recipe, ImpRecipeStep *step)
 {
+    static const char *const places[] = {"mailbox", "serial", NULL};
     ImpYamlMap m;
     (void)recipe;
     imp_yaml_map_begin(&m, yaml, node, "run step");
     const char *text = imp_yaml_string(yaml, imp_yaml_need(&m, "expect-text"), 1, IMP_CONTENT_TEXT_MAX, NULL);
     step->step.within_ms = imp_recipe_ms(yaml, imp_yaml_get(&m, "within"), 1, WITHIN_MS);
+    step->speaks_node = imp_yaml_get(&m, "on");
+    if (step->speaks_node != NULL)
+        step->speaks =
+            imp_yaml_word(yaml, step->speaks_node, places, 0) == 0 ? IMP_SPEAKS_MAILBOX : IMP_SPEAKS_SERIAL;
     imp_yaml_map_end(&m);
     step->step.text = g_strdup(text);
     return text != NULL;
@@ -333,7 +348,7 @@ static gboolean read_test(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *rec
     imp_yaml_map_begin(&m, yaml, node, "test step");
     test.file_node = imp_yaml_need(&m, "file");
     test.file = imp_yaml_string(yaml, test.file_node, 1, IMP_INPUT_NAME_MAX, NULL);
-    const ImpYamlNode *name = imp_yaml_get(&m, "name");
+    const ImpYamlNode *name = imp_yaml_get(&m, "name"), *numbers = imp_yaml_get(&m, "numbers");
     imp_yaml_word(yaml, imp_yaml_get(&m, "run-in"), places, 0);
     step->step.timeout_ms = imp_recipe_ms(yaml, imp_yaml_get(&m, "timeout"), 1, WITHIN_MS);
     imp_yaml_map_end(&m);
@@ -344,6 +359,8 @@ static gboolean read_test(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *rec
         imp_yaml_fault(yaml, node, IMP_E_LIMIT, "more than %d tests", TEST_FILES);
         return FALSE;
     }
+    if (numbers != NULL && !take_named(yaml, numbers, recipe, IMP_VALUE_POOL, "is no number of a pool", step))
+        return FALSE;
     step->step.test_index = recipe->tests->len;
     g_array_append_val(recipe->tests, test);
     return TRUE;
@@ -372,10 +389,10 @@ static const Verb verbs[] = {
      FALSE},
     {"protect", IMP_STEP_PROTECT, read_protect, "say how much to protect: 'protect: {level: 1}'", TRUE,
      FALSE},
-    {"run", IMP_STEP_RUN, read_run, "say what to wait for: 'run: {expect-text: …}'", TRUE, FALSE},
+    {"run", IMP_STEP_RUN, read_run, "say what to wait for: 'run: {expect-text: …}'", FALSE, FALSE},
     {"delay", IMP_STEP_DELAY, read_delay, "say how long: 'delay: 20 ms'", TRUE, TRUE},
     {"power", IMP_STEP_POWER, read_power, "say 'power: on', 'power: off' or 'power: cycle'", TRUE, TRUE},
-    {"test", IMP_STEP_TEST, read_test, "say what to run: 'test: {file: …}'", TRUE, FALSE},
+    {"test", IMP_STEP_TEST, read_test, "say what to run: 'test: {file: …}'", FALSE, FALSE},
 };
 
 /* ---- steps ---- */

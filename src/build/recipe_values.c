@@ -313,7 +313,6 @@ static void read_kind(ImpYamlMap *m, ImpYaml *yaml, const ImpRecipe *recipe, Imp
         later(yaml, given, "'given' in a value");
     } else {
         read_test_value(yaml, from_test, imp_yaml_get(m, "size"), value);
-        later(yaml, from_test, "'from-test' in a value");
     }
 }
 

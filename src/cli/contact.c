@@ -201,7 +201,8 @@ static void add_place(Desk *desk, const char *spec)
     place->desk = desk;
     place->name =
         g_strndup(desk->several ? imp_cli_probe_label(spec) : IMP_CLI_DESK_PORT, IMP_WIRE_NAME_SIZE - 1);
-    place->port = imp_port_thread_new(&(ImpPortThreadOptions){.probe_spec = spec, .clock = clock});
+    place->port = imp_port_thread_new(&(ImpPortThreadOptions){
+        .probe_spec = spec, .serial_spec = desk->cli->values[IMP_OPTION_SERIAL], .clock = clock});
     place->port_source = g_unix_fd_add(imp_port_fd(place->port), G_IO_IN, on_port_fd, place);
     place->contact =
         imp_contact_new(spec, desk->options->content->device->access_port, clock, on_contact, place);

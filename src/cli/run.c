@@ -145,9 +145,9 @@ static void say_content(const ImpCli *cli, const ImpContent *content)
         size_bytes += g_bytes_get_size(content->segments[i].bytes);
     g_autofree char *size = imp_print_size(size_bytes);
     if (!cli->json)
-        fprintf(cli->env->out, "%s%s%s  %s  %s in %" G_GSIZE_FORMAT " segments\n", content->name,
+        fprintf(cli->env->out, "%s%s%s  %s  %s in %" G_GSIZE_FORMAT " segment%s\n", content->name,
                 content->version[0] != '\0' ? " " : "", content->version, content->device->name, size,
-                content->n_segments);
+                content->n_segments, content->n_segments == 1 ? "" : "s");
 }
 
 /* Another authority knows nothing of this desk: say whose numbers these are. */
@@ -201,12 +201,13 @@ static void carry_out(Run *run, const ImpLaunchOptions *common)
         g_source_remove(signals[i]);
 }
 
-static void add_place(Run *run, const char *name, const char *spec, const ImpClock *clock)
+static void add_place(Run *run, const char *name, const char *spec, const char *serial, const ImpClock *clock)
 {
     Place *place = g_new0(Place, 1);
     place->run = run;
     place->name = g_strndup(name, IMP_WIRE_NAME_SIZE - 1);
-    place->port = imp_port_thread_new(&(ImpPortThreadOptions){.probe_spec = spec, .clock = clock});
+    place->port = imp_port_thread_new(
+        &(ImpPortThreadOptions){.probe_spec = spec, .serial_spec = serial, .clock = clock});
     g_ptr_array_add(run->places, place);
 }
 
@@ -233,7 +234,8 @@ static gboolean run_once(ImpCli *cli, char *const *specs, gboolean several, cons
     const ImpCliEnv *env = cli->env;
     Run run = {.places = g_ptr_array_new_with_free_func(place_free)};
     for (char *const *spec = specs; *spec != NULL; spec++)
-        add_place(&run, several ? imp_cli_probe_label(*spec) : IMP_CLI_DESK_PORT, *spec, env->clock);
+        add_place(&run, several ? imp_cli_probe_label(*spec) : IMP_CLI_DESK_PORT, *spec,
+                  cli->values[IMP_OPTION_SERIAL], env->clock);
     imp_progress_init(&run.progress, env->out, env->out_terminal, env->out_terminal && !env->no_colour,
                       several, env->clock);
     run.progress.quiet = cli->json;
@@ -267,6 +269,10 @@ gboolean imp_command_run(ImpCli *cli, GError **error)
     g_auto(GStrv) specs = imp_cli_probe_specs(cli, &several, error);
     if (specs == NULL || !check_contact(cli, specs, error))
         return FALSE;
+    if (several && imp_cli_has(cli, IMP_OPTION_SERIAL)) {
+        imp_error_set(error, IMP_E_ARGUMENT, "--serial names the line of one unit; give one --probe with it");
+        return FALSE;
+    }
     ImpRestrictions restrictions = {.count_on = IMP_COUNT_ON_PASS};
     g_autoptr(ImpObject) object = imp_recipe_object(cli, cli->arguments[0], release, &restrictions, error);
     g_autofree char *pool_id =

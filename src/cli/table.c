@@ -44,6 +44,8 @@ const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
     [IMP_OPTION_RELEASE] = {"release", 0, "NAME", "a release of the recipe"},
     [IMP_OPTION_RESULT] = {"result", 0, "FILE",
                            "write what --json prints into a file, beside the ordinary output"},
+    [IMP_OPTION_SERIAL] = {"serial", 0, "LINE",
+                           "the unit's serial line: serial:/dev/DEVICE[:BAUD] or tcp:HOST:PORT"},
     [IMP_OPTION_SOCKET] = {"socket", 0, "PATH", "the station's control socket"},
     [IMP_OPTION_SUITE] = {"suite", 0, "1|2", "1: EC P-256 (default), 2: RSA 3072"},
     [IMP_OPTION_TO] = {"to", 0, "FILE", "the station's sealing key (its public half)"},
@@ -57,8 +59,8 @@ const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
 #define CLOUD   O(TOKEN_FILE)
 
 const ImpCommandEntry imp_cli_commands[] = {
-    {"run", "RECIPE", 1, 1, O(PROBE) | O(RELEASE) | O(ORDER) | O(DEFINE) | O(ON_CONTACT), imp_command_run,
-     "program the chip on the desk: no cloud, no keys, no daemon",
+    {"run", "RECIPE", 1, 1, O(PROBE) | O(RELEASE) | O(ORDER) | O(DEFINE) | O(ON_CONTACT) | O(SERIAL),
+     imp_command_run, "program the chip on the desk: no cloud, no keys, no daemon",
      "Builds the recipe in memory and carries it out on one chip. Counts, serial numbers and records are "
      "kept in\n"
      "a ledger of its own in the user's data folder (imprint/ledger.db): so the serial numbers are the "

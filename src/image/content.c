@@ -19,6 +19,14 @@ static void segments_free(ImpSegment *segments, gsize n_segments)
     g_free(segments);
 }
 
+void imp_test_program_done(ImpTestProgram *test)
+{
+    g_clear_pointer(&test->name, g_free);
+    segments_free(test->segments, test->n_segments);
+    test->segments = NULL;
+    test->n_segments = 0;
+}
+
 static void steps_free(ImpStep *steps, gsize n_steps)
 {
     for (gsize i = 0; i < n_steps; i++)
@@ -46,10 +54,8 @@ void imp_content_free(ImpContent *content)
     }
     g_free(content->values);
     g_free(content->places);
-    for (gsize i = 0; i < content->n_tests; i++) {
-        g_free(content->tests[i].name);
-        segments_free(content->tests[i].segments, content->tests[i].n_segments);
-    }
+    for (gsize i = 0; i < content->n_tests; i++)
+        imp_test_program_done(&content->tests[i]);
     g_free(content->tests);
     steps_free(content->steps, content->n_steps);
     steps_free(content->finally, content->n_finally);

@@ -100,7 +100,7 @@ typedef enum {
     IMP_STEP_WRITE, /* writes bytes over the bus: RAM or a register */
     IMP_STEP_EXPECT, /* fails unless memory holds what it says */
     IMP_STEP_PROTECT, /* locks the chip */
-    IMP_STEP_RUN, /* resets the target and waits for a text on its serial line */
+    IMP_STEP_RUN, /* resets the target and waits for a text of its firmware */
     IMP_STEP_DELAY,
     IMP_STEP_POWER, /* switches the target's supply */
     IMP_STEP_TEST, /* runs a test program */
@@ -138,16 +138,19 @@ typedef struct {
     ImpVerifyMode verify; /* VERIFY */
     ImpRange *ranges; /* PROGRAM, VERIFY: the segments and places inside these, sorted; none: everything */
     gsize n_ranges;
-    guint32 *values; /* READ: indexes in values[], rising; none: all */
+    /* READ: indexes in values[], rising; none: all. TEST: likewise, the numbers of pools that the program may ask for;
+     * from then on they count as spent if the launch fails */
+    guint32 *values;
     gsize n_values;
-    guint64 address; /* WRITE, EXPECT */
+    guint64
+        address; /* WRITE, EXPECT; RUN: the mailbox of the firmware, 0 = the text comes over the serial line */
     GBytes *bytes; /* WRITE */
     guint32 size_bytes; /* EXPECT: 1, 2, 4 or 8, one little-endian number */
     guint64 mask, low, high; /* EXPECT: low <= (number & mask) <= high */
     guint32 within_ms; /* EXPECT: it may take so long, 0 = at once; RUN: the text must come within this */
     guint32 level; /* PROTECT: 1 is the weakest */
     gboolean prove; /* PROTECT: connects again and passes only if reading is refused */
-    char *text; /* RUN: what must appear on the serial line */
+    char *text; /* RUN: what the firmware must say */
     guint32 delay_ms; /* DELAY */
     ImpPowerAction power; /* POWER */
     guint32 test_index; /* TEST: in tests[] */
@@ -201,6 +204,7 @@ typedef struct {
 
 void imp_content_free(ImpContent *content);
 void imp_step_done(ImpStep *step); /* frees what it points to */
+void imp_test_program_done(ImpTestProgram *test); /* likewise */
 
 /* Of a PROGRAM or VERIFY step: the first range that does not end before address; NULL if there is none. */
 const ImpRange *imp_step_range_at(const ImpStep *step, guint64 address);

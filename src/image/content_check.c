@@ -274,12 +274,13 @@ static gboolean check_expect(const ImpStep *step, GError **error)
     return TRUE;
 }
 
-static gboolean check_read(const ImpContent *content, const ImpStep *step, GError **error)
+/* The values that a step names: there, of the kind that it may name, each once. */
+static gboolean check_named(const ImpContent *content, const ImpStep *step, ImpValueKind kind, GError **error)
 {
     for (gsize i = 0; i < step->n_values; i++)
-        if (step->values[i] >= content->n_values || content->values[step->values[i]].kind != IMP_VALUE_READ ||
+        if (step->values[i] >= content->n_values || content->values[step->values[i]].kind != kind ||
             (i > 0 && step->values[i] <= step->values[i - 1]))
-            return broken(error, "a step reads a value that is not there, or twice");
+            return broken(error, "a step names a value that is not there, of another kind, or twice");
     return TRUE;
 }
 
@@ -309,7 +310,7 @@ static gboolean check_step(const ImpContent *content, const ImpStep *step, GErro
     case IMP_STEP_PROGRAM:
         return check_selection(content, step, error);
     case IMP_STEP_READ:
-        return check_read(content, step, error);
+        return check_named(content, step, IMP_VALUE_READ, error);
     case IMP_STEP_RESET:
         return TRUE;
     case IMP_STEP_WRITE: {
@@ -330,7 +331,10 @@ static gboolean check_step(const ImpContent *content, const ImpStep *step, GErro
         return (step->level >= 1 && step->level <= 9) ||
                broken(error, "there is no level %u of protection", step->level);
     case IMP_STEP_RUN:
-        return check_text("expected text", step->text, error) &&
+        return (step->address % 4 == 0 ||
+                broken(error, "the mailbox at " ADDRESS_FORMAT " is not at a multiple of 4",
+                       step->address)) &&
+               check_text("expected text", step->text, error) &&
                check_ms("wait for a text", step->within_ms, error);
     case IMP_STEP_DELAY:
         return check_ms("delay", step->delay_ms, error);
@@ -340,6 +344,7 @@ static gboolean check_step(const ImpContent *content, const ImpStep *step, GErro
     case IMP_STEP_TEST:
         return (step->test_index < content->n_tests ||
                 broken(error, "a step runs a test that is not there")) &&
+               check_named(content, step, IMP_VALUE_POOL, error) &&
                check_ms("time limit of a test", step->timeout_ms, error);
     }
     return broken(error, "a step is of no kind that this version knows");

@@ -198,7 +198,7 @@ static void set_expect(json_t *object, const ImpStep *step)
     set_more(object, "within_ms", step->within_ms);
 }
 
-static void set_read(json_t *object, const ImpStep *step)
+static void set_named(json_t *object, const ImpStep *step)
 {
     if (step->n_values == 0)
         return;
@@ -231,7 +231,7 @@ static json_t *encode_step(const ImpStep *step)
         set_ranges(object, step);
         break;
     case IMP_STEP_READ:
-        set_read(object, step);
+        set_named(object, step);
         break;
     case IMP_STEP_RESET:
         break;
@@ -252,6 +252,8 @@ static json_t *encode_step(const ImpStep *step)
     case IMP_STEP_RUN:
         set_text(object, "text", step->text);
         set_number(object, "within_ms", step->within_ms);
+        if (step->address != 0)
+            set_number(object, "mailbox", step->address);
         break;
     case IMP_STEP_DELAY:
         set_number(object, "delay_ms", step->delay_ms);
@@ -262,6 +264,7 @@ static json_t *encode_step(const ImpStep *step)
     case IMP_STEP_TEST:
         set_number(object, "test", step->test_index);
         set_number(object, "timeout_ms", step->timeout_ms);
+        set_named(object, step);
         break;
     }
     return object;
@@ -495,7 +498,7 @@ static void get_ranges(ImpJson *r, ImpStep *step)
         read_range(r, json_array_get(array, i), &step->ranges[i]);
 }
 
-static void get_read(ImpJson *r, ImpStep *step)
+static void get_named(ImpJson *r, ImpStep *step)
 {
     if (!imp_json_has(r, "values"))
         return;
@@ -569,7 +572,7 @@ static void decode_step(ImpJson *r, Decoder *decoder, gsize index)
         get_ranges(r, step);
         break;
     case IMP_STEP_READ:
-        get_read(r, step);
+        get_named(r, step);
         break;
     case IMP_STEP_RESET:
         break;
@@ -586,6 +589,8 @@ static void decode_step(ImpJson *r, Decoder *decoder, gsize index)
     case IMP_STEP_RUN:
         step->text = g_strdup(imp_json_string(r, "text", 1, IMP_CONTENT_TEXT_MAX));
         step->within_ms = (guint32)imp_json_u64(r, "within_ms", 1, IMP_CONTENT_WAIT_MS_MAX);
+        if (imp_json_has(r, "mailbox"))
+            step->address = imp_json_u64(r, "mailbox", 4, G_MAXUINT32);
         break;
     case IMP_STEP_DELAY:
         step->delay_ms = (guint32)imp_json_u64(r, "delay_ms", 1, IMP_CONTENT_WAIT_MS_MAX);
@@ -596,6 +601,7 @@ static void decode_step(ImpJson *r, Decoder *decoder, gsize index)
     case IMP_STEP_TEST:
         step->test_index = (guint32)imp_json_u64(r, "test", 0, IMP_CONTENT_TESTS_MAX - 1);
         step->timeout_ms = (guint32)imp_json_u64(r, "timeout_ms", 1, IMP_CONTENT_WAIT_MS_MAX);
+        get_named(r, step);
         break;
     }
 }

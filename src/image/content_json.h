@@ -19,9 +19,9 @@
  *              | { "step": "read" "values"?: [index…] } | { "step": "reset" }
  *              | { "step": "write" "address" "bytes": hexadecimal }
  *              | { "step": "expect" "address" "bytes" "mask" "low" "high" "within_ms"? }     16 hexadecimal digits each
- *              | { "step": "protect" "level" "prove" } | { "step": "run" "text" "within_ms" }
+ *              | { "step": "protect" "level" "prove" } | { "step": "run" "text" "within_ms" "mailbox"? }
  *              | { "step": "delay" "delay_ms" } | { "step": "power" "power": "on"|"off"|"cycle" }
- *              | { "step": "test" "test" "timeout_ms" }
+ *              | { "step": "test" "test" "timeout_ms" "values"?: [index…] }
  *     range    { "first" "last" }     ranges: [range…]
  *
  * Members with ? came after the first version: they are left out where they would say nothing, so that what was built before

@@ -16,6 +16,8 @@ static const char *missing_step(const ImpStep *step)
     case IMP_STEP_VERIFY:
     case IMP_STEP_READ:
     case IMP_STEP_RESET:
+    case IMP_STEP_RUN:
+    case IMP_STEP_TEST:
         return NULL;
     case IMP_STEP_BLANK_CHECK:
         return "a blank check";
@@ -25,14 +27,10 @@ static const char *missing_step(const ImpStep *step)
         return "an expected value";
     case IMP_STEP_PROTECT:
         return "read protection";
-    case IMP_STEP_RUN:
-        return "running the firmware";
     case IMP_STEP_DELAY:
         return "a delay";
     case IMP_STEP_POWER:
         return "switching the power";
-    case IMP_STEP_TEST:
-        return "a test program";
     }
     g_assert_not_reached();
 }
@@ -42,13 +40,12 @@ static const char *missing_value(const ImpValue *value)
     switch (value->kind) {
     case IMP_VALUE_POOL:
     case IMP_VALUE_READ:
+    case IMP_VALUE_FROM_TEST:
         return NULL;
     case IMP_VALUE_BARCODE:
         return "a label's barcode";
     case IMP_VALUE_GIVEN:
         return "dynamic data";
-    case IMP_VALUE_FROM_TEST:
-        return "a value from a test";
     }
     g_assert_not_reached();
 }

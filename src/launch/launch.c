@@ -68,7 +68,8 @@ static void submit(ImpLaunch *launch, const ImpCommand *command, ImpPhase phase)
 
 static void submit_step(ImpLaunch *launch, ImpCommandKind kind, const ImpStep *step)
 {
-    ImpCommand command = {.kind = kind, .content = launch->content, .step = step, .map = launch->map};
+    ImpCommand command = {
+        .kind = kind, .content = launch->content, .step = step, .values = launch->values, .map = launch->map};
     submit(launch, &command, imp_phase_of(kind));
 }
 
@@ -232,7 +233,10 @@ static ImpCommandKind command_of(ImpStepKind kind)
 /* Submits a step that is a command by itself. FALSE: the launch has failed. */
 static gboolean single_step(ImpLaunch *launch, const ImpStep *step)
 {
-    if ((step->kind == IMP_STEP_WRITE || step->kind == IMP_STEP_PROTECT) && !begin_writing(launch))
+    /* A test that may see the unit's numbers may also write them somewhere. */
+    gboolean writes = step->kind == IMP_STEP_WRITE || step->kind == IMP_STEP_PROTECT ||
+                      (step->kind == IMP_STEP_TEST && step->n_values > 0);
+    if (writes && !begin_writing(launch))
         return FALSE;
     if (step->kind == IMP_STEP_BLANK_CHECK && !make_map(launch, FALSE, NULL))
         return FALSE;
@@ -295,19 +299,41 @@ static void next(ImpLaunch *launch)
         let_go(launch);
 }
 
+/* What a read step read under the value's name, or a test delivered under its block's. */
+static gboolean is_for(const ImpReading *reading, ImpCommandKind kind, const ImpValue *value)
+{
+    if (kind == IMP_COMMAND_READ)
+        return value->kind == IMP_VALUE_READ && strcmp(value->name, reading->name) == 0;
+    return value->kind == IMP_VALUE_FROM_TEST && strcmp(value->block, reading->name) == 0;
+}
+
+static void take_reading(ImpLaunch *launch, const ImpReading *reading, gsize index)
+{
+    const ImpValue *value = &launch->content->values[index];
+    ImpReport *report = &launch->report;
+    if (value->kind == IMP_VALUE_FROM_TEST && reading->n_bytes != value->block_bytes) {
+        GError *error = NULL;
+        imp_error_set(&error, IMP_E_TEST_MESSAGE,
+                      "the test delivered %u bytes for the value '%s', which has %u", reading->n_bytes,
+                      value->name, value->block_bytes);
+        keep_error(launch, error);
+        return;
+    }
+    launch->values[index] = g_bytes_new(reading->bytes, reading->n_bytes);
+    if (!value->log || report->n_reads >= IMP_WIRE_READS_MAX)
+        return;
+    ImpReading *logged = &report->reads[report->n_reads++];
+    *logged = *reading;
+    g_strlcpy(logged->name, value->name, sizeof logged->name);
+}
+
 static void take_reads(ImpLaunch *launch, const ImpPortEvent *event)
 {
-    ImpReport *report = &launch->report;
     for (guint32 i = 0; i < event->n_reads; i++)
-        for (gsize v = 0; v < launch->content->n_values; v++) {
-            const ImpValue *value = &launch->content->values[v];
-            if (value->kind != IMP_VALUE_READ || strcmp(value->name, event->reads[i].name) != 0 ||
-                launch->values[v] != NULL)
-                continue;
-            launch->values[v] = g_bytes_new(event->reads[i].bytes, event->reads[i].n_bytes);
-            if (value->log && report->n_reads < IMP_WIRE_READS_MAX)
-                report->reads[report->n_reads++] = event->reads[i];
-        }
+        for (gsize v = 0; v < launch->content->n_values; v++)
+            if (launch->values[v] == NULL &&
+                is_for(&event->reads[i], event->kind, &launch->content->values[v]))
+                take_reading(launch, &event->reads[i], v);
 }
 
 static void on_port_event(gpointer user, const ImpPortEvent *event)
@@ -335,7 +361,8 @@ static void on_port_event(gpointer user, const ImpPortEvent *event)
         end(launch);
         return;
     }
-    if (event->kind == IMP_COMMAND_READ && event->error == NULL)
+    /* What a test measured before it failed is worth a place in the record. */
+    if ((event->kind == IMP_COMMAND_READ && event->error == NULL) || event->kind == IMP_COMMAND_TEST)
         take_reads(launch, event);
     next(launch);
 }

@@ -58,6 +58,7 @@ typedef struct {
     ImpCommandKind kind;
     const ImpContent *content; /* borrowed until the command's end */
     const ImpStep *step; /* of the kinds that carry one out; borrowed likewise; READ: may be NULL */
+    GBytes *const *values; /* TEST: one for each of the content's, NULL = not known yet; borrowed likewise */
     const ImpUnitMap *map; /* FLASH, BLANK_CHECK: the bytes that it is for; borrowed likewise */
     /* FLASH: which of the three; the modes and the range count only with their flag */
     gboolean erase, program, verify;

@@ -83,7 +83,8 @@ static ImpWorkFn work_of(ImpCommandKind kind)
     static const ImpWorkFn works[] = {
         [IMP_COMMAND_ATTACH] = imp_work_attach, [IMP_COMMAND_FLASH] = imp_work_flash,
         [IMP_COMMAND_READ] = imp_work_read,     [IMP_COMMAND_RESET] = imp_work_reset,
-        [IMP_COMMAND_FINISH] = imp_work_finish,
+        [IMP_COMMAND_FINISH] = imp_work_finish, [IMP_COMMAND_RUN] = imp_work_run,
+        [IMP_COMMAND_TEST] = imp_work_test,
     };
     g_assert(kind < G_N_ELEMENTS(works) &&
              works[kind] != NULL); /* launch/able.c lets no other step through */

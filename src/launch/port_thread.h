@@ -35,6 +35,8 @@ gboolean imp_work_attach(ImpThreadPort *port, const ImpCommand *command, ImpPort
 gboolean imp_work_finish(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error);
 gboolean imp_work_flash(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error);
 gboolean imp_work_read(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error);
+gboolean imp_work_run(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error);
+gboolean imp_work_test(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error);
 gboolean imp_work_reset(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error);
 
 /* Lets go of flash, target and probe, whatever is there. */

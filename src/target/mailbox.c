@@ -159,8 +159,10 @@ static gboolean take_verdict(Talk *talk, const guint8 *data, gsize n_bytes, GErr
     g_autofree char *text = clean_text(data + 4, n_bytes - 4);
     if (talk->result->code == 0)
         return TRUE;
-    imp_error_set(error, IMP_E_TEST_FAILED, "the board test failed with its code %u: %s", talk->result->code,
-                  text[0] != 0 ? text : "(it gave no text)");
+    const guint8 good[4] = {0}; /* the record keeps the test's own code as what was found */
+    imp_error_set_at(error, IMP_E_TEST_FAILED, talk->mailbox + OFFSET_DATA, good, data, sizeof good,
+                     "the board test failed with its code %u: %s", talk->result->code,
+                     text[0] != 0 ? text : "(it gave no text)");
     return FALSE;
 }
 
