@@ -3,11 +3,12 @@
 and what happens when it goes wrong. The firmware runs on the virtual board's core."""
 import json
 import os
+import re
 import shutil
+import socket
 import struct
 import subprocess
 import threading
-import socket
 
 import imptest
 
@@ -152,6 +153,27 @@ class RunTest(imptest.TestCase):
             speaker.start()
             status, result = self.run_it("--serial", f"tcp:127.0.0.1:{server.getsockname()[1]}")
             speaker.join()
+        self.assertEqual(status, 0, result)
+
+
+    def test_text_of_the_firmware_s_uart(self):
+        """The firmware sends it out of USART1 (RM0008, section 27.6: SR, DR, BRR, CR1), the board brings it out."""
+        self.edit("recipe.yaml", "within: 1 s", "within: 5 s, on: serial")
+        self.edit("firmware.c", "imprint_mailbox_open();", """
+            volatile uint32_t *usart = (volatile uint32_t *)0x40013800u;
+            usart[2] = 69; /* BRR: 115200 at 8 MHz */
+            usart[3] = 0x2008; /* CR1: UE, TE */
+            for (const char *c = "sensor ready\\n";; c = *c ? c + 1 : "sensor ready\\n")
+                if (*c) {
+                    while (!(usart[0] & 0x80)) /* SR: TXE */
+                        ;
+                    usart[1] = (uint8_t)*c;
+                }""")
+        self.build()
+        board = self.board("--uart-port", "127.0.0.1:0", chip="stm32f103cb")
+        uart = re.search(r"uart=(\S+)", board.ready.group(0)).group(1)
+        self.chip = board
+        status, result = self.run_it("--serial", f"tcp:{uart}")
         self.assertEqual(status, 0, result)
 
 
