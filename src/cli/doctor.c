@@ -2,12 +2,14 @@
 #include "cli/commands.h"
 #include "cli/print.h"
 #include "cli/probe.h"
+#include "device/packs.h"
 #include "device/table.h"
 #include "ledger/ledger.h"
 
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -61,6 +63,38 @@ static void check_devices(Doctor *doctor)
     }
     g_autofree char *text = g_strdup_printf("imprint %s, knows %u names of chips", IMP_VERSION, n_names);
     tell(doctor, "version", text, error, "install imprint again");
+}
+
+/* The packs that were added can be read. */
+static void check_packs(Doctor *doctor)
+{
+    GError *error = NULL;
+    g_autoptr(GPtrArray) bad = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) packs = imp_packs_list(doctor->cli->env->packs_dir, bad, &error);
+    if (packs != NULL && bad->len > 0)
+        imp_error_set(&error, IMP_E_PACK_FILE, "%s", (const char *)bad->pdata[0]);
+    g_autofree char *text = packs == NULL || packs->len == 0
+                                ? g_strdup("none were added: imprint device add FILE.pack")
+                                : g_strdup_printf("%u in %s", packs->len, doctor->cli->env->packs_dir);
+    tell(doctor, "packs", text, error,
+         "remove that file, and add the pack again: imprint device add FILE.pack");
+}
+
+/* Who may read the token may do at the cloud what its owner may. */
+static void check_login(Doctor *doctor)
+{
+    g_autofree char *path = g_build_filename(doctor->cli->env->config_dir, "cloud.token", NULL);
+    struct stat about;
+    if (stat(path, &about) != 0) {
+        tell(doctor, "login", "at no cloud; imprint run needs none", NULL, NULL);
+        return;
+    }
+    GError *error = NULL;
+    if ((about.st_mode & 077) != 0)
+        imp_error_set(&error, IMP_E_NO_ACCESS, "%s can be read by others", path);
+    g_autofree char *text = g_strdup_printf("%s is for this user alone", path);
+    g_autofree char *todo = g_strdup_printf("chmod 600 %s, and log in again: imprint cloud login", path);
+    tell(doctor, "login", text, error, todo);
 }
 
 static void check_folder(Doctor *doctor)
@@ -147,8 +181,14 @@ static void check_usb(Doctor *doctor)
         imp_error_set(&error, IMP_E_PROBE_BUSY, "%s: %s %s", spec, seen->node,
                       seen->access == IMP_PROBE_ACCESS_DENIED ? "may not be opened by this user"
                                                               : "is not there");
-        tell(doctor, "probe", NULL, error,
-             "imprint probe list shows the udev rule, or what is missing, for each probe");
+        g_autofree char *rule = imp_probe_udev_rule(seen);
+        g_autofree char *todo =
+            seen->access == IMP_PROBE_ACCESS_DENIED
+                ? g_strdup_printf(
+                      "as root, write into %s: %s then: udevadm control --reload && udevadm trigger",
+                      IMP_CLI_RULES_FILE, rule)
+                : g_strdup_printf("hand the folder %s into the container", IMP_PROBE_NODE_DIR);
+        tell(doctor, "probe", NULL, error, todo);
     }
 }
 
@@ -160,8 +200,10 @@ gboolean imp_command_doctor(ImpCli *cli, GError **error)
     if (!imp_cli_one_probe(cli, &spec, error))
         return FALSE;
     check_devices(&doctor);
+    check_packs(&doctor);
     check_folder(&doctor);
     check_ledger(&doctor);
+    check_login(&doctor);
     if (imp_cli_has(cli, IMP_OPTION_PROBE))
         check_probe(&doctor, spec);
     else

@@ -44,7 +44,7 @@ static const char body[] =
     "\n"
     "# Intel HEX, S-record, ELF, UF2, or binary with the address of its first byte (at: 0x...).\n"
     "data:\n"
-    "  app: {file: firmware.hex}\n"
+    "  app: {file: %s%s}\n"
     "\n"
     "# What differs from unit to unit, and where it lies.\n"
     "#values:\n"
@@ -81,10 +81,25 @@ static char *stem_of(const char *path)
     return g_steal_pointer(&base);
 }
 
-/* The text of a recipe for the chip; free with g_free. */
-static char *draft(const char *path, const char *name, const ImpDevice *device)
+/* A file name as YAML takes it: in quotes unless it is plain; free with g_free. */
+static char *quoted_name(const char *name)
 {
-    g_autofree char *stem = stem_of(path);
+    const char *c = name;
+    while (g_ascii_isalnum(*c) || (*c != '\0' && strchr("_./-", *c) != NULL))
+        c++;
+    if (*c == '\0' && g_ascii_isalnum(name[0]))
+        return g_strdup(name);
+    GString *text = g_string_new("\"");
+    for (c = name; *c != '\0'; c++)
+        g_string_append_printf(text, "%s%c", *c == '"' || *c == '\\' ? "\\" : "", *c);
+    return g_string_free(g_string_append_c(text, '"'), FALSE);
+}
+
+/* The text of a recipe for the chip; free with g_free. */
+static char *draft(const char *stem_from, const char *firmware, const char *name, const ImpDevice *device)
+{
+    g_autofree char *stem = stem_of(stem_from);
+    g_autofree char *quoted = quoted_name(firmware);
     g_autoptr(GString) text = g_string_new(NULL);
     guint64 last_sector = 0;
     gboolean uid = device->uid_bytes > 0;
@@ -102,7 +117,11 @@ static char *draft(const char *path, const char *name, const ImpDevice *device)
                                "X in sectors of %u bytes (%s)\n",
                                a->start, last, bytes, a->name);
     }
-    g_string_append_printf(text, body, stem, uid ? "#  uid: {read: uid}\n" : "", last_sector,
+    gboolean binary = g_str_has_suffix(firmware, ".bin");
+    g_autofree char *at =
+        binary ? g_strdup_printf(", at: 0x%08" G_GINT64_MODIFIER "X", device->algorithms[0]->start)
+               : g_strdup("");
+    g_string_append_printf(text, body, quoted, at, stem, uid ? "#  uid: {read: uid}\n" : "", last_sector,
                            uid ? "#  - read: all\n" : "");
     return g_string_free(g_steal_pointer(&text), FALSE);
 }
@@ -124,20 +143,52 @@ static gboolean write_new(const char *path, const char *text, GError **error)
     return ok;
 }
 
+/* "app.elf", "build/blinky.hex": what a recipe takes its data from. */
+static gboolean is_firmware(const char *path)
+{
+    static const char *const suffixes[] = {".elf", ".axf", ".out",  ".hex", ".ihex", ".ihx", ".s19",
+                                           ".s28", ".s37", ".srec", ".mot", ".uf2",  ".bin"};
+    for (gsize i = 0; i < G_N_ELEMENTS(suffixes); i++)
+        if (g_str_has_suffix(path, suffixes[i]))
+            return TRUE;
+    return FALSE;
+}
+
+/* Where the recipe goes, and the firmware as that folder's recipe names it; free both with g_free. */
+static void choose_names(const ImpCli *cli, char **out_recipe, char **out_firmware)
+{
+    const char *argument = cli->arguments[0];
+    const char *output = imp_cli_has(cli, IMP_OPTION_OUTPUT) ? cli->values[IMP_OPTION_OUTPUT] : NULL;
+    if (!is_firmware(argument)) {
+        *out_recipe = g_strdup(output != NULL ? output : argument);
+        *out_firmware = g_strdup("firmware.hex");
+        return;
+    }
+    g_autofree char *stem = stem_of(argument);
+    *out_recipe = output != NULL ? g_strdup(output) : g_strconcat(stem, ".yaml", NULL);
+    g_autofree char *folder = g_path_get_dirname(*out_recipe);
+    *out_firmware = strcmp(folder, ".") == 0 ? g_strdup(argument) : g_canonicalize_filename(argument, NULL);
+}
+
 gboolean imp_command_new(ImpCli *cli, GError **error)
 {
-    const char *name, *path = cli->arguments[0];
+    const char *name;
+    g_autofree char *path = NULL, *firmware = NULL;
     if (!imp_cli_require(cli, IMP_OPTION_DEVICE, &name, error))
         return FALSE;
     g_autoptr(ImpDevice) device = imp_packs_lookup(cli->env->packs_dir, name, NULL, error);
     if (device == NULL)
         return FALSE;
-    g_autofree char *text = draft(path, name, device);
+    choose_names(cli, &path, &firmware);
+    g_autofree char *text = draft(path, firmware, name, device);
     if (!write_new(path, text, error))
         return FALSE;
     json_object_set_new(cli->result, "recipe", json_string(path));
     json_object_set_new(cli->result, "device", json_string(device->name));
-    if (!cli->json)
+    if (!cli->json && is_firmware(cli->arguments[0]))
+        fprintf(cli->env->out, "%s: a recipe for %s with %s; to program it: imprint run %s\n", path,
+                device->name, firmware, path);
+    else if (!cli->json)
         fprintf(cli->env->out, "%s: a recipe for %s; put firmware.hex beside it and see: imprint check %s\n",
                 path, device->name, path);
     return TRUE;

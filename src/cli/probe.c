@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-#define RULES_FILE "/etc/udev/rules.d/70-imprint-probes.rules"
-
 char *imp_cli_probe_spec(const GPtrArray *list, const ImpProbeSeen *seen)
 {
     guint same = 0;
@@ -57,7 +55,7 @@ void imp_cli_probe_say_access(FILE *out, const char *indent, const GPtrArray *li
     }
     if (rules->len == 0)
         return;
-    fprintf(out, "%sdo       as root, write into %s:\n", indent, RULES_FILE);
+    fprintf(out, "%sdo       as root, write into %s:\n", indent, IMP_CLI_RULES_FILE);
     for (guint i = 0; i < rules->len; i++)
         fprintf(out, "%s           %s\n", indent, (const char *)rules->pdata[i]);
     fprintf(out,

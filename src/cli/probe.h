@@ -7,7 +7,8 @@
 #include "target/probe_info.h"
 #include "target/probe_list.h"
 
-#define IMP_CLI_DESK_PORT "desk" /* the port's name in the record, when one chip is on the desk */
+#define IMP_CLI_RULES_FILE "/etc/udev/rules.d/70-imprint-probes.rules"
+#define IMP_CLI_DESK_PORT  "desk" /* the port's name in the record, when one chip is on the desk */
 
 /* What --probe takes for it: "usb:SERIAL", or "usb:PATH" for one without a serial number of its own among those of list; free
  * with g_free. */

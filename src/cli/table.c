@@ -93,9 +93,13 @@ const ImpCommandEntry imp_cli_commands[] = {
      "one that may not, the udev rule that mends it is shown. With --probe: asks that one alone."},
     {"target identify", "", 0, 0, O(PROBE), imp_command_target_identify,
      "say which chip is there; only reads",
-     "Debug port, core, the device of the table whose checks all hold, its unique ID, and whether it is "
+     "Debug port, core, maker, the device of the table whose checks all hold, its unique ID, and whether it "
+     "is "
      "locked\n"
-     "against reading. The chip is neither reset nor halted: its firmware goes on."},
+     "against reading. The chip is neither reset nor halted: its firmware goes on; only a GDB server halts "
+     "it while "
+     "it is\n"
+     "asked."},
     {"device list", "[FILTER]", 0, 1, 0, imp_command_device_list,
      "list the chips that are known: those of this version, and those of the packs that were added",
      "With FILTER only those with it in a name."},
@@ -112,9 +116,11 @@ const ImpCommandEntry imp_cli_commands[] = {
      "Objects and images that were built with it stay as they are."},
     {"doctor", "", 0, 0, O(PROBE), imp_command_doctor,
      "check the set-up of the desk; each line says what to do",
-     "The chips' algorithms, the folder and the ledger of imprint run, the probes on USB (or that of "
-     "--probe),\n"
-     "the clock. Touches no chip. The exit status is that of the first line that is not ok."},
+     "The chips' algorithms, the packs that were added, the folder and the ledger of imprint run, the login "
+     "at a "
+     "cloud,\n"
+     "the probes on USB (or that of --probe), the clock. Touches no chip. The exit status is that of the "
+     "first line that is not ok."},
     {"key new", "author|image|root NAME", 2, 2, O(DIR) | O(SUITE), imp_command_key_new,
      "make a key pair: NAME.key (keep it secret) and NAME.pub",
      "The files say what the pair is for, and it is taken for nothing else. Author and image key of an image "
@@ -139,8 +145,11 @@ const ImpCommandEntry imp_cli_commands[] = {
      "deleted.\n"
      "Then, with --finish, deletes the old key; while an image needs it that is refused. OLD may be a "
      "fingerprint."},
-    {"new", "FILE", 1, 1, O(DEVICE), imp_command_new, "write a recipe to begin with, with comments",
-     "The recipe programs firmware.hex from its own folder. No file is overwritten."},
+    {"new", "FILE", 1, 1, O(DEVICE) | O(OUTPUT), imp_command_new,
+     "write a recipe to begin with, with comments",
+     "FILE is the firmware (app.elf, app.hex, app.bin and so on): then the recipe is app.yaml, or that of "
+     "-o. Else\n"
+     "FILE is the recipe, which programs firmware.hex from its own folder. No file is overwritten."},
     {"check", "RECIPE", 1, 1, O(DEFINE), imp_command_check,
      "check a recipe with all its inputs: every fault, and what may not be meant",
      "Does all that building does, and writes nothing. Warnings leave the exit status at 0."},

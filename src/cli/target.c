@@ -35,6 +35,69 @@ static json_t *hex32(guint32 word)
     return json_string(text);
 }
 
+/* Who made the chip: the designer in the ROM table of the core's debug space (ARM IHI 0031, D1: PIDR, CIDR). */
+#define ROM_TABLES_COUNT 2
+#define ROM_PIDR4        0xFD0u
+#define ROM_PIDR0        0xFE0u
+#define ROM_CIDR0        0xFF0u
+#define DESIGNER_ARM     0x43Bu
+static const guint32 rom_tables[ROM_TABLES_COUNT] = {0xE00FF000u, 0xF0000000u};
+
+/* JEP106: continuation codes in the high byte. */
+static const struct {
+    guint code;
+    const char *name;
+} makers[] = {{0x00E, "Freescale"},          {0x015, "NXP"},
+              {0x017, "Texas Instruments"},  {0x01F, "Microchip (Atmel)"},
+              {0x020, "STMicroelectronics"}, {0x034, "Infineon (Cypress)"},
+              {0x041, "Infineon"},           {0x244, "Nordic Semiconductor"},
+              {0x913, "Raspberry Pi"},       {DESIGNER_ARM, "Arm"}};
+
+/* The low bytes of n_words words; FALSE if they cannot be read: a place where there is nothing. */
+static gboolean read_ids(ImpTarget *target, guint32 address, guint8 *out, gsize n_words)
+{
+    guint8 words[4 * 4];
+    g_assert(n_words * 4 <= sizeof words);
+    if (!imp_target_read(target, address, words, n_words * 4, NULL))
+        return FALSE;
+    for (gsize i = 0; i < n_words; i++)
+        out[i] = words[4 * i];
+    return TRUE;
+}
+
+/* What the first ROM table that is one says. FALSE: there is none, or it is the core's own. */
+static gboolean read_maker(ImpTarget *target, guint *out_designer, guint *out_part)
+{
+    for (guint i = 0; i < ROM_TABLES_COUNT; i++) {
+        guint8 p[4], c[4], more[1];
+        if (!read_ids(target, rom_tables[i] + ROM_CIDR0, c, 4) || c[0] != 0x0D || c[1] != 0x10 ||
+            c[2] != 0x05 || c[3] != 0xB1 || !read_ids(target, rom_tables[i] + ROM_PIDR0, p, 4) ||
+            !read_ids(target, rom_tables[i] + ROM_PIDR4, more, 1) || (p[2] & 8) == 0)
+            continue;
+        *out_designer = (guint)(more[0] & 15) << 8 | (guint)(p[2] & 7) << 4 | p[1] >> 4;
+        *out_part = (guint)(p[1] & 15) << 8 | p[0];
+        if (*out_designer != DESIGNER_ARM)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+static void tell_maker(ImpCli *cli, ImpTarget *target)
+{
+    guint designer, part;
+    if (!read_maker(target, &designer, &part))
+        return;
+    const char *name = NULL;
+    for (gsize i = 0; i < G_N_ELEMENTS(makers); i++)
+        if (makers[i].code == designer)
+            name = makers[i].name;
+    g_autofree char *text = name != NULL ? g_strdup(name) : g_strdup_printf("JEP106 0x%03X", designer);
+    json_object_set_new(cli->result, "maker", json_string(text));
+    json_object_set_new(cli->result, "maker_part", hex32(part));
+    if (!cli->json)
+        fprintf(cli->env->out, "maker    %s, part 0x%03X\n", text, part);
+}
+
 /* A failure that tells something about the chip, not about the way to it. */
 static gboolean is_of_chip(const GError *error)
 {
@@ -145,41 +208,113 @@ static void say_unknown(ImpCli *cli)
     FILE *out = cli->env->out;
     gsize i;
     const json_t *item;
-    fputs("device   none that this version knows\n", out);
+    fputs("device   none that this version knows by itself\n", out);
     json_array_foreach(json_object_get(cli->result, "ruled_out"), i, item)
         fprintf(out, "not      %s\n", json_string_value(json_object_get(item, "why")));
-    fputs("do       imprint device list shows what this version knows\n", out);
+    fputs("do       name it: imprint device list shows what is known, imprint device add FILE.pack adds what "
+          "its vendor "
+          "knows\n",
+          out);
 }
 
-gboolean imp_command_target_identify(ImpCli *cli, GError **error)
+/* A chip whose protection has switched its access port off tells no more than that. */
+static void say_locked(ImpCli *cli, const char *name, const GError *why)
+{
+    g_autofree char *text = g_utf8_make_valid(why->message, -1);
+    json_object_set_new(cli->result, "probe", json_string(name));
+    json_object_set_new(cli->result, "devices", json_array());
+    json_object_set_new(cli->result, "locked", json_true());
+    json_object_set_new(cli->result, "why", json_string(text));
+    json_t *likely = json_array();
+    json_object_set_new(cli->result, "likely", likely);
+    if (!cli->json)
+        fprintf(cli->env->out, "probe    %s\nlocked   yes: %s\n", name, text);
+    for (const char *const *known = imp_device_names(); *known != NULL; known++) {
+        g_autoptr(ImpDevice) device = imp_device_lookup(*known, NULL);
+        if (device == NULL || device->unlock != IMP_UNLOCK_BY_CTRL_AP || strcmp(device->name, *known) != 0)
+            continue;
+        json_array_append_new(likely, json_string(device->name));
+        if (!cli->json)
+            fprintf(cli->env->out, "likely   %s: such chips lock themselves this way\n", device->name);
+    }
+    if (!cli->json)
+        fputs("do       a recipe with connection: {unlock: erase} opens it, and erases everything in it\n",
+              cli->env->out);
+}
+
+/* Borrowed by who identifies: closed together. */
+typedef struct {
+    ImpProbe *probe; /* NULL: by a GDB server */
+    ImpTarget *target;
+    const char *name;
+} Way;
+
+static void way_done(Way *way)
+{
+    imp_target_detach(way->target);
+    imp_probe_close(way->probe);
+}
+
+static gboolean look(const ImpCli *cli, const char *spec, Way *way, GError **error)
 {
     const ImpClock *clock = cli->env->clock;
-    const char *spec;
-    if (!imp_cli_one_probe(cli, &spec, error))
+    const ImpTargetOptions options = {0};
+    way->name = spec;
+    if (g_str_has_prefix(spec, IMP_TARGET_GDB_PREFIX)) {
+        way->target = imp_target_look_gdb(spec + strlen(IMP_TARGET_GDB_PREFIX), clock, &options, error);
+        return way->target != NULL;
+    }
+    way->probe = imp_probe_open(spec, clock, error);
+    if (way->probe == NULL)
         return FALSE;
-    g_autoptr(ImpProbe) probe = imp_probe_open(spec, clock, error);
-    if (probe == NULL)
-        return FALSE;
-    ImpTargetOptions options = {0};
-    g_autoptr(ImpTarget) target = imp_target_look(probe, clock, &options, error);
-    if (target == NULL)
-        return FALSE;
-    const ImpTargetId *id = imp_target_id(target);
+    way->name = way->probe->name;
+    way->target = imp_target_look(way->probe, clock, &options, error);
+    return way->target != NULL;
+}
+
+static gboolean identify(ImpCli *cli, const Way *way, GError **error)
+{
+    const ImpTargetId *id = imp_target_id(way->target);
     g_autofree char *core = core_text(id->cpuid);
-    json_object_set_new(cli->result, "probe", json_string(probe->name));
-    json_object_set_new(cli->result, "dpidr", hex32(id->dpidr));
-    json_object_set_new(cli->result, "ap_idr", hex32(id->ap_idr));
+    json_object_set_new(cli->result, "probe", json_string(way->name));
+    if (way->probe != NULL) {
+        json_object_set_new(cli->result, "dpidr", hex32(id->dpidr));
+        json_object_set_new(cli->result, "ap_idr", hex32(id->ap_idr));
+    }
     json_object_set_new(cli->result, "cpuid", hex32(id->cpuid));
     json_object_set_new(cli->result, "core", json_string(core));
     json_object_set_new(cli->result, "devices", json_array());
     json_object_set_new(cli->result, "ruled_out", json_array());
+    FILE *out = cli->env->out;
     if (!cli->json)
-        fprintf(cli->env->out,
-                "probe    %s\nport     DPIDR 0x%08X, AP IDR 0x%08X\ncore     %s, CPUID 0x%08X\n", probe->name,
-                id->dpidr, id->ap_idr, core, id->cpuid);
-    if (!try_all(cli, target, error))
+        fprintf(out, "probe    %s\n", way->name);
+    if (!cli->json && way->probe != NULL)
+        fprintf(out, "port     DPIDR 0x%08X, AP IDR 0x%08X\n", id->dpidr, id->ap_idr);
+    if (!cli->json)
+        fprintf(out, "core     %s, CPUID 0x%08X\n", core, id->cpuid);
+    tell_maker(cli, way->target);
+    if (!try_all(cli, way->target, error))
         return FALSE;
     if (!cli->json && json_array_size(json_object_get(cli->result, "devices")) == 0)
         say_unknown(cli);
     return TRUE;
+}
+
+gboolean imp_command_target_identify(ImpCli *cli, GError **error)
+{
+    const char *spec;
+    Way way = {0};
+    GError *why = NULL;
+    if (!imp_cli_one_probe(cli, &spec, error))
+        return FALSE;
+    gboolean good = look(cli, spec, &way, &why) && identify(cli, &way, &why);
+    if (!good && g_error_matches(why, IMP_ERROR, IMP_E_LOCKED)) {
+        say_locked(cli, way.name, why);
+        g_clear_error(&why);
+        good = TRUE;
+    }
+    way_done(&way);
+    if (why != NULL)
+        g_propagate_error(error, why);
+    return good;
 }

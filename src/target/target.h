@@ -85,6 +85,11 @@ gboolean imp_target_check_spec(const char *spec, GError **error) G_GNUC_WARN_UNU
 ImpTarget *imp_target_attach_gdb(const char *address, const ImpClock *clock, const ImpTargetOptions *options,
                                  GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* The same, but only looks, as far as a GDB server can: the core is halted while it is asked, and runs on after detach. Nothing is
+ * reset or written. */
+ImpTarget *imp_target_look_gdb(const char *address, const ImpClock *clock, const ImpTargetOptions *options,
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Lets the core run without debugger, switches the debug port off, frees the target. NULL is allowed. Errors on the
  * way are ignored: nothing can be done about them any more. */
 void imp_target_detach(ImpTarget *target);

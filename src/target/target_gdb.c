@@ -38,6 +38,7 @@ typedef struct {
     guint xpsr; /* its register number */
     char break_kind; /* '0', '1': Z packet that set the breakpoint; 0: none */
     guint32 break_at;
+    gboolean looks; /* nothing is reset */
 } GdbTarget;
 
 static gboolean fail_protocol(GdbTarget *self, const char *asked, GError **error)
@@ -444,7 +445,7 @@ static gboolean begin(GdbTarget *self, GError **error)
     if (!gdb_halt(&self->target, error) || !ask(self, error, "qqemu.PhyMemMode"))
         return FALSE;
     self->is_qemu = self->decoder.n_bytes == 1;
-    return gdb_reset_halt(&self->target, error);
+    return self->looks || gdb_reset_halt(&self->target, error);
 }
 
 static gboolean identify(GdbTarget *self, GError **error)
@@ -477,14 +478,15 @@ static gboolean gdb_slow_down(ImpTarget *target, const GError *why, GError **err
     return FALSE;
 }
 
-ImpTarget *imp_target_attach_gdb(const char *address, const ImpClock *clock, const ImpTargetOptions *options,
-                                 GError **error)
+static ImpTarget *open_target(const char *address, const ImpClock *clock, const ImpTargetOptions *options,
+                              gboolean looks, GError **error)
 {
     static const ImpTargetOps ops = {gdb_detach,    gdb_read,          gdb_write,           gdb_halt,
                                      gdb_resume,    gdb_reset_halt,    gdb_reset_run,       gdb_break_at,
                                      gdb_wait_halt, gdb_read_register, gdb_write_registers, gdb_slow_down};
     GdbTarget *self = g_new0(GdbTarget, 1);
     self->target.ops = &ops;
+    self->looks = looks;
     self->target.clock = clock;
     self->target.cancel = options->cancel;
     g_snprintf(self->name, sizeof self->name, "gdb:%s", address);
@@ -498,4 +500,16 @@ ImpTarget *imp_target_attach_gdb(const char *address, const ImpClock *clock, con
     imp_error_set_step(&why, "attach");
     g_propagate_error(error, why);
     return NULL;
+}
+
+ImpTarget *imp_target_attach_gdb(const char *address, const ImpClock *clock, const ImpTargetOptions *options,
+                                 GError **error)
+{
+    return open_target(address, clock, options, FALSE, error);
+}
+
+ImpTarget *imp_target_look_gdb(const char *address, const ImpClock *clock, const ImpTargetOptions *options,
+                               GError **error)
+{
+    return open_target(address, clock, options, TRUE, error);
 }

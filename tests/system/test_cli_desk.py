@@ -129,6 +129,30 @@ class Desk(imptest.TestCase):
         done = self.imprint("target", "identify", "--probe", f"tcp:{board.dap}")
         self.assertIn("locked   yes", done.stdout)
 
+    def test_identify_locked_out(self):
+        board = self.board(chip="nrf52832")
+        self.load(board, b"\x00\xff\xff\xff", 0x10001208)  # UICR APPROTECT
+        board.control("power off")
+        board.control("power on")
+        status, result = self.identify(board)
+        self.assertEqual((status, result["ok"], result["locked"], result["devices"]), (0, True, True, []), result)
+        self.assertEqual(result["likely"], ["nRF52832_xxAA"])
+        done = self.imprint("target", "identify", "--probe", f"tcp:{board.dap}")
+        self.assertIn("locked   yes: ", done.stdout)
+        self.assertIn("unlock: erase", done.stdout)
+        self.assertEqual(board.status()["mass_erases"], 0)
+
+    def test_identify_tells_the_maker(self):
+        for chip, maker, part in (("stm32f103cb", "STMicroelectronics", "0x00000410"),
+                                  ("stm32g071rb", "STMicroelectronics", "0x00000460")):
+            board = self.board("--fault", "wrong-variant", chip=chip)
+            status, result = self.identify(board)
+            self.assertEqual((status, result.get("maker"), result.get("maker_part")), (0, maker, part))
+            done = self.imprint("target", "identify", "--probe", f"tcp:{board.dap}")
+            self.assertIn("maker    " + maker, done.stdout)
+            self.assertIn("imprint device add", done.stdout)
+            board.stop()
+
     def test_identify_others(self):
         for chip in ("nrf51822", "stm32f103cb"):
             board = self.board("--fault", "wrong-chip", chip=chip)
@@ -213,6 +237,36 @@ class Desk(imptest.TestCase):
         checks = self.doctor(env=dict(self.env, XDG_DATA_HOME=blocked))
         self.assertEqual((checks["folder"]["ok"], checks["folder"]["code"]), (False, 1002))
         self.assertIn(blocked, checks["folder"]["text"])
+
+    def test_doctor_on_packs_and_login(self):
+        packs = os.path.join(self.dir, "data/imprint/packs")
+        os.makedirs(packs)
+        self.assertTrue(self.doctor()["packs"]["ok"])
+        with open(os.path.join(packs, "Bad.Pack.1.0.0.pack"), "wb") as f:
+            f.write(b"PK")
+        check = self.doctor()["packs"]
+        self.assertEqual((check["ok"], check["code"]), (False, 4030))
+        self.assertIn("Bad.Pack.1.0.0.pack", check["text"])
+        self.assertTrue(self.doctor()["login"]["ok"])
+        token = os.path.join(self.dir, "config/imprint/cloud.token")
+        os.makedirs(os.path.dirname(token))
+        with open(token, "w", encoding="utf-8") as f:
+            f.write("secret")
+        os.chmod(token, 0o644)
+        check = self.doctor()["login"]
+        self.assertEqual((check["ok"], check["code"]), (False, 1013))
+        self.assertIn("chmod 600", check["do"])
+        os.chmod(token, 0o600)
+        self.assertTrue(self.doctor()["login"]["ok"])
+
+    def test_probe_by_place(self):
+        board = self.board()
+        place = json.loads(self.on_usb(board, "probe", "list", "--json").stdout)["probes"][0]["usb"]
+        done = self.on_usb(board, "probe", "list", "--probe", f"usb:{place}")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        done = self.on_usb(board, "probe", "list", "--probe", "usb:9-9")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(f"DESK7 at {place}", done.stderr)
 
     def test_doctor_on_usb(self):
         board = self.board()

@@ -51,6 +51,15 @@ class Draft(imptest.TestCase):
                 text = f.read()
             self.write("all.yaml", re.sub(r"(?m)^#(?=(  )?[-a-z])", "", text).encode())
             self.assertIn("no faults, 0 warnings", self.imprint("check", "all.yaml"))
+        # from the firmware: what comes out can be run
+        os.mkdir(self.path("build"))
+        self.write("build/my app.bin", b"\1\2\3\4")
+        self.assertIn("imprint run my-app.yaml", self.imprint("new", "--device", "STM32F103CB", "build/my app.bin"))
+        self.assertIn("no faults, 0 warnings", self.imprint("check", "my-app.yaml"))
+        self.imprint("new", "--device", "nRF51822", "firmware.hex", "-o", "build/other.yaml")
+        with open(self.path("build/other.yaml"), encoding="utf-8") as f:
+            self.assertIn(self.path("firmware.hex"), f.read())
+        self.imprint("new", "--device", "nRF51822", "firmware.hex", "-o", "build/other.yaml", status=3)
         self.assertIn("E1008", self.imprint("new", "--device", "nRF51822", "recipe.yaml", status=3))
         with open(self.path("recipe.yaml"), encoding="utf-8") as f:
             self.assertEqual(f.read(), RECIPE)

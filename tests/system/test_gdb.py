@@ -157,6 +157,23 @@ class Gdb(imptest.TestCase):
         self.assertEqual(status, 1, out)
         self.assertIn("E2004 ", out)
 
+    def identify(self, addr):
+        done = subprocess.run([imptest.program("imprint"), "target", "identify", "--probe", f"gdb:{addr}", "--json"],
+                              capture_output=True, text=True, timeout=TIMEOUT_S, env=self.env)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return json.loads(done.stdout)
+
+    def test_identify(self):
+        result = self.identify(self.qemu())
+        self.assertIn("Cortex-M0", result["core"])
+        self.assertEqual([d["device"] for d in result["devices"]], ["nRF51822_xxAA"])
+        board = self.board()
+        uid = bytes.fromhex(board.control("uid"))[::-1].hex()
+        result = self.identify(self.openocd(board))
+        self.assertEqual(result["devices"], [{"device": "nRF51822_xxAA", "uid": uid, "locked": False}])
+        self.assertNotIn("dpidr", result)
+        self.assertEqual((board.status()["mass_erases"], board.status()["words_programmed"]), (0, 0))
+
     def test_a_board_behind_openocd(self):
         board = self.board("--seed", "71", "--fill", "random")
         image, data = self.image()
