@@ -204,7 +204,7 @@ static gboolean decode_clear(const char *text, ImpClear *clear, GError **error)
 
 struct ImpClearReader {
     GByteArray *head; /* fixed and clear header, until they have been read */
-    GChecksum *sum; /* over everything before the trailer */
+    ImpSha256 *sum; /* over everything before the trailer */
     guint64 seen_bytes;
     guint8 trailer[IMP_IMAGE_TRAILER_BYTES];
     ImpClear *clear; /* lengths are right once the fixed header has gone through */
@@ -215,7 +215,7 @@ ImpClearReader *imp_clear_reader_new(void)
 {
     ImpClearReader *reader = g_new0(ImpClearReader, 1);
     reader->head = g_byte_array_new();
-    reader->sum = g_checksum_new(G_CHECKSUM_SHA256);
+    reader->sum = imp_sha256_new();
     reader->clear = g_new0(ImpClear, 1);
     return reader;
 }
@@ -225,7 +225,7 @@ void imp_clear_reader_free(ImpClearReader *reader)
     if (reader == NULL)
         return;
     g_byte_array_unref(reader->head);
-    g_checksum_free(reader->sum);
+    imp_sha256_free(reader->sum);
     imp_clear_free(reader->clear);
     g_free(reader);
 }
@@ -248,10 +248,7 @@ static gssize take_head(ImpClearReader *reader, const guint8 *bytes, gsize n_byt
     }
     if (!decode_clear((const char *)reader->head->data + IMP_IMAGE_FIXED_BYTES, reader->clear, error))
         return -1;
-    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
-    g_checksum_update(sum, reader->head->data, reader->head->len);
-    gsize n_digest = IMP_SHA256_BYTES;
-    g_checksum_get_digest(sum, reader->clear->header_sha256, &n_digest);
+    imp_sha256(reader->head->data, reader->head->len, reader->clear->header_sha256);
     reader->has_clear = TRUE;
     return (gssize)taken;
 }
@@ -275,8 +272,7 @@ gboolean imp_clear_reader_update(ImpClearReader *reader, const void *data, gsize
     guint64 body_bytes =
         reader->has_fixed ? reader->clear->file_bytes - IMP_IMAGE_TRAILER_BYTES : G_MAXUINT64;
     gsize n_body = (gsize)MIN((guint64)n_bytes, body_bytes - MIN(body_bytes, reader->seen_bytes));
-    /* g_checksum_update takes a gssize. */
-    g_checksum_update(reader->sum, bytes, (gssize)n_body);
+    imp_sha256_update(reader->sum, bytes, n_body);
     reader->seen_bytes += n_body;
     for (gsize i = n_body; i < n_bytes; i++)
         reader->trailer[reader->seen_bytes++ - body_bytes] = bytes[i];
@@ -299,8 +295,7 @@ ImpClear *imp_clear_reader_final(ImpClearReader *reader, GError **error)
             imp_error_set(error, IMP_E_IMAGE_TRUNCATED, "image: it ends within its fixed header");
         return NULL;
     }
-    gsize n_digest = IMP_SHA256_BYTES;
-    g_checksum_get_digest(reader->sum, reader->clear->file_sha256, &n_digest);
+    imp_sha256_final(reader->sum, reader->clear->file_sha256);
     if (memcmp(reader->clear->file_sha256, reader->trailer, IMP_IMAGE_TRAILER_BYTES) != 0) {
         imp_error_set(error, IMP_E_IMAGE_DAMAGED, "image: the digest at its end does not match its bytes");
         return NULL;

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/id.h"
 #include "image/key_id.h"
+#include "image/sha256.h"
 
 /* The file, all integers little-endian:
  *
@@ -36,7 +37,6 @@
     (IMP_IMAGE_FIXED_BYTES + IMP_IMAGE_CLEAR_MAX + IMP_IMAGE_ENVELOPE_MAX + IMP_IMAGE_PAYLOAD_MAX +          \
      IMP_IMAGE_TRAILER_BYTES)
 
-#define IMP_SHA256_BYTES      32
 #define IMP_IMAGE_NAME_MAX    64 /* bytes of image, device and factory name */
 #define IMP_IMAGE_VERSION_MAX 64 /* bytes of the recipe's version text */
 

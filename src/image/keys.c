@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "image/key_store.h"
 #include "image/keys_openssl.h"
+#include "image/sha256.h"
 #include "image/secret.h"
 
 #define ROLE_LINE        "Imprint-Key: " /* before the PEM block, where RFC 7468 (section 2) allows text */
@@ -109,10 +110,7 @@ ImpKey *imp_key_take_pkey(EVP_PKEY *pkey, ImpKeyTraits traits, GError **error)
     key->suite = suite;
     key->traits = traits;
     g_autoptr(GBytes) der = public_der(pkey);
-    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
-    g_checksum_update(sum, g_bytes_get_data(der, NULL), (gssize)g_bytes_get_size(der));
-    gsize n_id = IMP_KEY_ID_BYTES;
-    g_checksum_get_digest(sum, key->id.bytes, &n_id);
+    imp_sha256(g_bytes_get_data(der, NULL), g_bytes_get_size(der), key->id.bytes);
     return key;
 }
 

@@ -235,10 +235,7 @@ gboolean imp_manifest_decode(const guint8 *text, gsize n_bytes, gboolean encrypt
 static gboolean digest_matches(const guint8 *bytes, gsize n_bytes, const guint8 expected[IMP_SHA256_BYTES])
 {
     guint8 digest[IMP_SHA256_BYTES];
-    gsize n_digest = sizeof digest;
-    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
-    g_checksum_update(sum, bytes, (gssize)n_bytes);
-    g_checksum_get_digest(sum, digest, &n_digest);
+    imp_sha256(bytes, n_bytes, digest);
     return memcmp(digest, expected, sizeof digest) == 0;
 }
 

@@ -12,14 +12,6 @@
 
 /* --- digests -------------------------------------------------------------------------------------------------------- */
 
-static void sha256(const void *bytes, gsize n_bytes, guint8 out[IMP_SHA256_BYTES])
-{
-    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
-    g_checksum_update(sum, bytes, (gssize)n_bytes);
-    gsize n_out = IMP_SHA256_BYTES;
-    g_checksum_get_digest(sum, out, &n_out);
-}
-
 static json_t *hex(const guint8 *bytes, gsize n_bytes)
 {
     g_autofree char *text = imp_hex_encode(bytes, n_bytes);
@@ -29,7 +21,7 @@ static json_t *hex(const guint8 *bytes, gsize n_bytes)
 static json_t *sum_of_bytes(GBytes *bytes)
 {
     guint8 digest[IMP_SHA256_BYTES];
-    sha256(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), digest);
+    imp_sha256(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes), digest);
     return hex(digest, sizeof digest);
 }
 
@@ -38,18 +30,20 @@ static json_t *merged_memory(const ImpContent *content)
 {
     json_t *array = json_array();
     for (gsize i = 0; i < content->n_segments;) {
-        g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+        g_autoptr(ImpSha256) sum = imp_sha256_new();
         guint64 start = content->segments[i].address, end = start;
         for (; i < content->n_segments && content->segments[i].address == end; i++) {
             gsize n_bytes;
             const guint8 *bytes = g_bytes_get_data(content->segments[i].bytes, &n_bytes);
-            g_checksum_update(sum, bytes, (gssize)n_bytes);
+            imp_sha256_update(sum, bytes, n_bytes);
             end += n_bytes;
         }
+        guint8 digest[IMP_SHA256_BYTES];
+        imp_sha256_final(sum, digest);
         json_t *run = json_object();
         json_object_set_new(run, "address", json_integer((json_int_t)start));
         json_object_set_new(run, "bytes", json_integer((json_int_t)(end - start)));
-        json_object_set_new(run, "sha256", json_string(g_checksum_get_string(sum)));
+        json_object_set_new(run, "sha256", hex(digest, sizeof digest));
         json_array_append_new(array, run);
     }
     return array;
@@ -68,7 +62,7 @@ void imp_content_digest(const ImpContent *content, guint8 out_sha256[IMP_SHA256_
         json_array_append_new(blobs, sum_of_bytes(g_ptr_array_index(sections, i)));
     json_object_set_new(json, "blobs", blobs);
     g_autofree char *text = imp_json_text(json);
-    sha256(text, strlen(text), out_sha256);
+    imp_sha256(text, strlen(text), out_sha256);
 }
 
 static json_t *encode_inputs(const ImpObject *object)
@@ -137,7 +131,7 @@ ImpObject *imp_object_new(ImpContent *content, const ImpInput *inputs, gsize n_i
     imp_content_digest(content, object->content_sha256);
     json_auto_t *json = encode_inputs(object);
     g_autofree char *text = imp_json_text(json);
-    sha256(text, strlen(text), object->provenance_sha256);
+    imp_sha256(text, strlen(text), object->provenance_sha256);
     return g_steal_pointer(&object);
 }
 
@@ -195,7 +189,7 @@ GBytes *imp_object_encode(const ImpObject *object, GError **error)
         g_byte_array_append(file, bytes, (guint)n_bytes);
     }
     guint8 digest[IMP_SHA256_BYTES];
-    sha256(file->data, file->len, digest);
+    imp_sha256(file->data, file->len, digest);
     g_byte_array_append(file, digest, sizeof digest);
     return g_byte_array_free_to_bytes(g_steal_pointer(&file));
 }
@@ -226,7 +220,7 @@ static gboolean check_file(const guint8 *bytes, gsize n_bytes, gsize *out_json_b
         return bad_format(error,
                           "its length is not the one that its header says: it is cut off, or bytes follow");
     guint8 digest[IMP_SHA256_BYTES];
-    sha256(bytes, n_bytes - IMP_SHA256_BYTES, digest);
+    imp_sha256(bytes, n_bytes - IMP_SHA256_BYTES, digest);
     if (memcmp(digest, bytes + n_bytes - IMP_SHA256_BYTES, IMP_SHA256_BYTES) != 0) {
         imp_error_set(error, IMP_E_OBJECT_DAMAGED, "object: the digest at its end does not match its bytes");
         return FALSE;

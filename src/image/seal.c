@@ -106,14 +106,6 @@ static gboolean write_sections(GByteArray *payload, GPtrArray *sections, const I
     return TRUE;
 }
 
-static void sha256(const void *bytes, gsize n_bytes, guint8 out[IMP_SHA256_BYTES])
-{
-    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
-    g_checksum_update(sum, bytes, (gssize)n_bytes);
-    gsize n_out = IMP_SHA256_BYTES;
-    g_checksum_get_digest(sum, out, &n_out);
-}
-
 /* Sets all lengths for an envelope of envelope_bytes, and the digests that follow from them. */
 static void bind_headers(ImpClear *clear, const char *clear_text, gsize envelope_bytes, ImpManifest *manifest)
 {
@@ -122,8 +114,8 @@ static void bind_headers(ImpClear *clear, const char *clear_text, gsize envelope
     clear->file_bytes = IMP_IMAGE_FIXED_BYTES + clear->clear_bytes + clear->envelope_bytes +
                         clear->payload_bytes + IMP_IMAGE_TRAILER_BYTES;
     imp_clear_encode_fixed(clear, fixed);
-    sha256(fixed, sizeof fixed, manifest->fixed_sha256);
-    sha256(clear_text, clear->clear_bytes, manifest->clear_sha256);
+    imp_sha256(fixed, sizeof fixed, manifest->fixed_sha256);
+    imp_sha256(clear_text, clear->clear_bytes, manifest->clear_sha256);
     manifest->file_bytes = clear->file_bytes;
 }
 
@@ -177,7 +169,7 @@ static GBytes *join(const ImpClear *clear, const char *clear_text, GBytes *envel
     g_byte_array_append(file, (const guint8 *)clear_text, clear->clear_bytes);
     g_byte_array_append(file, g_bytes_get_data(envelope, NULL), (guint)g_bytes_get_size(envelope));
     g_byte_array_append(file, payload->data, payload->len);
-    sha256(file->data, file->len, digest);
+    imp_sha256(file->data, file->len, digest);
     g_byte_array_append(file, digest, sizeof digest);
     g_assert(file->len == clear->file_bytes);
     return g_byte_array_free_to_bytes(file);

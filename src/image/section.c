@@ -110,13 +110,6 @@ static Place place_of(const ImpSection *section, guint32 index, guint32 chunk)
     };
 }
 
-static void digest_of(const guint8 *bytes, gsize n_bytes, guint8 out[IMP_SHA256_BYTES])
-{
-    unsigned n_digest;
-    int good = EVP_Digest(bytes, n_bytes, out, &n_digest, EVP_sha256(), NULL);
-    g_assert(good == 1 && n_digest == IMP_SHA256_BYTES);
-}
-
 /* --- sections ------------------------------------------------------------------------------------------------------- */
 
 /* The packed section, in memory that is wiped when it is freed. */
@@ -167,7 +160,7 @@ gboolean imp_section_write(GByteArray *payload, guint32 index, const ImpId *imag
             good = seal_chunk(key, image, &place, from, payload->data + at);
         else
             memcpy(payload->data + at, from, n_stored);
-        digest_of(payload->data + at, n_stored, section.chunk_sha256 + (gsize)i * IMP_SHA256_BYTES);
+        imp_sha256(payload->data + at, n_stored, section.chunk_sha256 + (gsize)i * IMP_SHA256_BYTES);
         at += n_stored;
     }
     if (!good) {
@@ -190,7 +183,7 @@ static gboolean read_chunks(const ImpSection *section, guint32 index, const ImpI
         Place place = place_of(section, index, i);
         guint8 digest[IMP_SHA256_BYTES];
         gsize n_stored = place.plain_bytes + (section->encrypted ? IMP_SECTION_TAG_BYTES : 0);
-        digest_of(stored + at, n_stored, digest);
+        imp_sha256(stored + at, n_stored, digest);
         if (memcmp(digest, section->chunk_sha256 + (gsize)i * IMP_SHA256_BYTES, sizeof digest) != 0) {
             imp_error_set(error, IMP_E_CHUNK_DIGEST, "section %u, chunk %u: its digest is another", index, i);
             return FALSE;
