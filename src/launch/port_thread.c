@@ -5,7 +5,8 @@
 
 #define COMMANDS_MAX 2 /* a launch submits one at a time */
 #define EVENTS_MAX   64
-#define PROGRESS_MAX 32 /* progress waiting in the queue; the rest of its places are for ends of commands */
+#define PROGRESS_MAX 8 /* progress waiting in the queue; the rest of its places are for ends of commands */
+#define PROGRESS_US  100000 /* between two of one phase: a screen shows no more, and each wakes the loop */
 #define LOOK_US      10000 /* how often a wait looks whether it is cancelled */
 
 /* Gives up nothing but progress: an end of a command always finds a place, for there is one command at a time. */
@@ -23,6 +24,11 @@ static void post(ImpThreadPort *port, ImpPortEvent *event)
 void imp_thread_progress(ImpThreadPort *port, ImpCommandKind kind, ImpPhase phase, guint64 done,
                          guint64 total)
 {
+    gint64 now_us = imp_clock_boot_us(port->clock);
+    if (phase == port->told_phase && done < total && now_us - port->told_us < PROGRESS_US)
+        return;
+    port->told_phase = phase;
+    port->told_us = now_us;
     ImpPortEvent *event = g_new0(ImpPortEvent, 1);
     event->kind = kind;
     event->phase = phase;

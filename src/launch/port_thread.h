@@ -23,6 +23,8 @@ typedef struct {
     ImpProbe *probe;
     ImpTarget *target; /* NULL: not attached */
     ImpFlash *flash; /* NULL: the core is not the flash algorithms' */
+    ImpPhase told_phase; /* of the last progress */
+    gint64 told_us;
     ImpLinkHealth before; /* of targets of this launch that were let go */
     gboolean left; /* the firmware has been let run: to be attached again before flash is worked on */
 } ImpThreadPort;

@@ -15,16 +15,25 @@
 typedef struct {
     ImpProbe probe;
     ImpTcp tcp;
+    guint8 input[2 *
+                 (HEADER_BYTES + IMP_PROBE_PACKET_BYTES_MAX)]; /* received, from begin to end not yet taken */
+    gsize begin, end;
 } TcpProbe;
 
-static gboolean receive_all(TcpProbe *self, guint8 *bytes, gsize n_bytes, gint64 deadline_us, GError **error)
+/* Waits until the input holds n_bytes, at most half of its room; several answers may come at once. */
+static gboolean have(TcpProbe *self, gsize n_bytes, gint64 deadline_us, GError **error)
 {
-    while (n_bytes > 0) {
-        gsize got = imp_tcp_receive(&self->tcp, bytes, n_bytes, deadline_us, error);
+    if (self->begin > sizeof self->input / 2 || self->begin == self->end) {
+        memmove(self->input, self->input + self->begin, self->end - self->begin);
+        self->end -= self->begin;
+        self->begin = 0;
+    }
+    while (self->end - self->begin < n_bytes) {
+        gsize got = imp_tcp_receive(&self->tcp, self->input + self->end, sizeof self->input - self->end,
+                                    deadline_us, error);
         if (got == 0)
             return FALSE;
-        bytes += got;
-        n_bytes -= got;
+        self->end += got;
     }
     return TRUE;
 }
@@ -47,19 +56,23 @@ static gboolean tcp_collect(ImpProbe *probe, guint8 *response, gsize cap, gsize 
 {
     TcpProbe *self = (TcpProbe *)probe;
     gint64 deadline = imp_tcp_deadline_us(&self->tcp, timeout_ms);
-    guint8 header[HEADER_BYTES];
-    if (!receive_all(self, header, sizeof header, deadline, error))
+    if (!have(self, HEADER_BYTES, deadline, error))
         return FALSE;
+    const guint8 *header = self->input + self->begin;
     gsize n_bytes = header[4] | (gsize)header[5] << 8;
-    if (memcmp(header, SIGNATURE, 4) != 0 || header[6] != TYPE_RESPONSE || n_bytes == 0 || n_bytes > cap) {
+    if (memcmp(header, SIGNATURE, 4) != 0 || header[6] != TYPE_RESPONSE || n_bytes == 0 ||
+        n_bytes > MIN(cap, IMP_PROBE_PACKET_BYTES_MAX)) {
         imp_error_set(
             error, IMP_E_PROBE_PROTOCOL,
             "%s: answer with header %02X %02X %02X %02X, length %zu, type %u: no CMSIS-DAP over TCP",
             probe->name, header[0], header[1], header[2], header[3], n_bytes, header[6]);
         return FALSE;
     }
-    if (!receive_all(self, response, n_bytes, deadline, error))
+    self->begin += HEADER_BYTES;
+    if (!have(self, n_bytes, deadline, error))
         return FALSE;
+    memcpy(response, self->input + self->begin, n_bytes);
+    self->begin += n_bytes;
     *out_bytes = n_bytes;
     return TRUE;
 }

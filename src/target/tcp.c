@@ -3,6 +3,7 @@
 #include "base/error.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -20,12 +21,12 @@ static void fail_lost(const ImpTcp *tcp, const char *what, int number, GError **
                   number != 0 ? g_strerror(number) : "the other side closed the connection");
 }
 
-/* Waits until the socket is ready for events. */
-static gboolean wait_ready(ImpTcp *tcp, short events, gint64 deadline_us, GError **error)
+/* Waits until the socket takes bytes, or is connected. */
+static gboolean wait_ready(ImpTcp *tcp, gint64 deadline_us, GError **error)
 {
     for (;;) {
         gint64 left_ms = (deadline_us - imp_clock_boot_us(tcp->clock) + 999) / 1000;
-        struct pollfd wanted = {.fd = tcp->fd, .events = events};
+        struct pollfd wanted = {.fd = tcp->fd, .events = POLLOUT};
         int got = left_ms > 0 ? poll(&wanted, 1, (int)left_ms) : 0;
         if (got > 0)
             return TRUE;
@@ -34,8 +35,7 @@ static gboolean wait_ready(ImpTcp *tcp, short events, gint64 deadline_us, GError
         if (got < 0)
             fail_lost(tcp, "waiting", errno, error);
         else
-            imp_error_set(error, IMP_E_PROBE_TIMEOUT, "%s: the other side does not %s", tcp->name,
-                          events == POLLIN ? "answer" : "take packets");
+            imp_error_set(error, IMP_E_PROBE_TIMEOUT, "%s: the other side does not take packets", tcp->name);
         return FALSE;
     }
 }
@@ -43,12 +43,12 @@ static gboolean wait_ready(ImpTcp *tcp, short events, gint64 deadline_us, GError
 gboolean imp_tcp_send(ImpTcp *tcp, const guint8 *bytes, gsize n_bytes, gint64 deadline_us, GError **error)
 {
     while (n_bytes > 0) {
-        ssize_t sent = send(tcp->fd, bytes, n_bytes, MSG_NOSIGNAL);
+        ssize_t sent = send(tcp->fd, bytes, n_bytes, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent >= 0) {
             bytes += sent;
             n_bytes -= (gsize)sent;
         } else if (errno == EAGAIN) {
-            if (!wait_ready(tcp, POLLOUT, deadline_us, error))
+            if (!wait_ready(tcp, deadline_us, error))
                 return FALSE;
         } else if (errno != EINTR) {
             fail_lost(tcp, "sending", errno, error);
@@ -58,17 +58,34 @@ gboolean imp_tcp_send(ImpTcp *tcp, const guint8 *bytes, gsize n_bytes, gint64 de
     return TRUE;
 }
 
+/* Makes recv give up after about left_us. Told to the kernel only when it changes much: most callers wait for the same time again
+ * and again, and one system call is all that an answer costs. */
+static gboolean limit_receive(ImpTcp *tcp, gint64 left_us)
+{
+    if (tcp->receive_us >= left_us - left_us / 8 && tcp->receive_us <= left_us + left_us / 8)
+        return TRUE;
+    const struct timeval limit = {.tv_sec = left_us / G_USEC_PER_SEC, .tv_usec = left_us % G_USEC_PER_SEC};
+    tcp->receive_us = left_us;
+    return setsockopt(tcp->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) == 0;
+}
+
 gsize imp_tcp_receive(ImpTcp *tcp, guint8 *bytes, gsize cap, gint64 deadline_us, GError **error)
 {
     for (;;) {
-        ssize_t got = recv(tcp->fd, bytes, cap, 0);
+        gint64 left_us = deadline_us - imp_clock_boot_us(tcp->clock);
+        if (left_us > 0 && !limit_receive(tcp, left_us)) {
+            fail_lost(tcp, "receiving", errno, error);
+            return 0;
+        }
+        ssize_t got = recv(tcp->fd, bytes, cap, left_us > 0 ? 0 : MSG_DONTWAIT);
         if (got > 0)
             return (gsize)got;
-        if (got < 0 && errno == EAGAIN) {
-            if (!wait_ready(tcp, POLLIN, deadline_us, error))
-                return 0;
-        } else if (got == 0 || errno != EINTR) {
+        if (got == 0 || (errno != EINTR && errno != EAGAIN)) {
             fail_lost(tcp, "receiving", got == 0 ? 0 : errno, error);
+            return 0;
+        }
+        if (left_us <= 0) {
+            imp_error_set(error, IMP_E_PROBE_TIMEOUT, "%s: the other side does not answer", tcp->name);
             return 0;
         }
     }
@@ -123,13 +140,16 @@ static int connect_to(ImpTcp *tcp, const struct addrinfo *to)
         failure = errno;
         if (failure == EINPROGRESS) {
             socklen_t size = sizeof failure;
-            if (!wait_ready(tcp, POLLOUT, imp_tcp_deadline_us(tcp, CONNECT_TIMEOUT_MS), NULL))
+            if (!wait_ready(tcp, imp_tcp_deadline_us(tcp, CONNECT_TIMEOUT_MS), NULL))
                 failure = ETIMEDOUT;
             else if (getsockopt(tcp->fd, SOL_SOCKET, SO_ERROR, &failure, &size) != 0)
                 failure = errno;
         }
     }
-    int one = 1;
+    int one = 1, flags = failure == 0 ? fcntl(tcp->fd, F_GETFL) : 0;
+    if (failure == 0 && (flags < 0 || fcntl(tcp->fd, F_SETFL, flags & ~O_NONBLOCK) != 0))
+        failure = errno;
+    tcp->receive_us = 0;
     if (failure == 0 && setsockopt(tcp->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) != 0)
         failure = errno;
     if (failure != 0) {

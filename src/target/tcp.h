@@ -9,6 +9,7 @@ typedef struct {
     int fd; /* -1: closed */
     const ImpClock *clock;
     const char *name; /* for messages; borrowed */
+    gint64 receive_us; /* SO_RCVTIMEO as it is set; 0: not yet */
 } ImpTcp;
 
 /* address is HOST:PORT, [HOST]:PORT, HOST or [HOST]; kind is what stands before it in a specification ("tcp").

@@ -12,7 +12,8 @@
 
 #include <arpa/inet.h>
 
-#define DATA_BYTES (96u * 1024u) /* 96 pages: more progress than the 64 places of a port's queue */
+#define DATA_BYTES                                                                                           \
+    (96u * 1024u) /* 96 pages take more than three seconds: more progress than may wait in a port's queue */
 
 typedef struct {
     ImpBoard *board;
@@ -161,7 +162,7 @@ static void test_slow_loop(void)
     guint quick = flash(&b, &content, &map, TRUE);
     guint slow = flash(&b, &content, &map, FALSE);
     g_test_message("%u events of progress for a quick loop, %u for a slow one", quick, slow);
-    g_assert_cmpuint(quick, >, 96); /* or this test fills no queue */
+    g_assert_cmpuint(quick, >, 16); /* or this test fills no queue */
     g_assert_cmpuint(slow, <, quick);
     imp_device_free(content.device);
     g_bytes_unref(segment.bytes);
