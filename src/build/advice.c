@@ -4,20 +4,6 @@
 #include <jansson.h>
 #include <string.h>
 
-/* A word that locks the chip when it is programmed. */
-typedef struct {
-    const char *device; /* how the chip's name begins */
-    guint64 address;
-    guint32 n_bytes;
-    guint8 open; /* what each of its bytes has as long as nothing is locked */
-    const char *what;
-} Lock;
-
-static const Lock locks[] = {
-    /* nRF51 Series Reference Manual v3.0, 6.1.1: UICR RBPCONF, bytes PR0 and PALL. */
-    {"nRF51", 0x10001004, 2, 0xFF, "RBPCONF: readback protection, which only a mass erase lifts"},
-};
-
 /* The key of the recipe's entry of that name under top; NULL if there is none. */
 static const ImpYamlNode *find_key(const ImpYaml *yaml, const char *top, const char *name)
 {
@@ -33,27 +19,40 @@ static const ImpYamlNode *find_key(const ImpYaml *yaml, const char *top, const c
     return NULL;
 }
 
+/* Do these data set the word of the lock? Where that word itself says whether the chip is open, only if it then says no. */
+static gboolean sets_lock(const ImpDevice *device, const ImpDeviceLock *lock, const ImpSegment *segment)
+{
+    gsize n;
+    const guint8 *bytes = g_bytes_get_data(segment->bytes, &n);
+    gboolean touched = FALSE;
+    guint8 word[4] = {0xFF, 0xFF, 0xFF, 0xFF};
+    for (guint i = 0; i < lock->n_bytes; i++) {
+        guint64 at = lock->address + i;
+        if (at < segment->address || at - segment->address >= n)
+            continue;
+        touched = TRUE;
+        if (i < sizeof word)
+            word[i] = bytes[at - segment->address];
+    }
+    guint32 value =
+        (guint32)word[0] | (guint32)word[1] << 8 | (guint32)word[2] << 16 | (guint32)word[3] << 24;
+    const ImpDeviceCheck *open = device->open;
+    return touched && (open == NULL || open->address != lock->address || (value & open->mask) != open->value);
+}
+
 static void advise_locks(ImpYaml *yaml, const ImpDevice *device, const ImpSegment *segments, gsize n_segments)
 {
-    for (gsize l = 0; l < G_N_ELEMENTS(locks); l++) {
-        const Lock *lock = &locks[l];
-        if (!g_str_has_prefix(device->name, lock->device))
-            continue;
+    const ImpSegment *said = NULL;
+    for (gsize l = 0; l < device->n_locks; l++)
         for (gsize i = 0; i < n_segments; i++) {
-            gsize n;
-            const guint8 *bytes = g_bytes_get_data(segments[i].bytes, &n);
-            gboolean locked = FALSE;
-            for (guint32 b = 0; b < lock->n_bytes; b++) {
-                guint64 at = lock->address + b;
-                locked = locked || (at >= segments[i].address && at - segments[i].address < n &&
-                                    bytes[at - segments[i].address] != lock->open);
-            }
-            if (locked)
-                imp_yaml_warn(yaml, find_key(yaml, "data", segments[i].data),
-                              "data '%s' locks the chip: it programs 0x%08" G_GINT64_MODIFIER "X, %s",
-                              segments[i].data, lock->address, lock->what);
+            if (&segments[i] == said || !sets_lock(device, &device->locks[l], &segments[i]))
+                continue;
+            said = &segments[i];
+            imp_yaml_warn(yaml, find_key(yaml, "data", segments[i].data),
+                          "data '%s' sets the chip's read protection: it programs 0x%08" G_GINT64_MODIFIER
+                          "X; where that is meant, say it by a step 'protect'",
+                          segments[i].data, device->locks[l].address);
         }
-    }
 }
 
 /* A place that lies in a hole of a file: the next version of the firmware may have grown into it. */

@@ -103,6 +103,29 @@ static void check_write(const ImpPlan *plan, const ImpRecipeStep *step)
         }
 }
 
+static void check_protect(const ImpPlan *plan, const ImpRecipeStep *step)
+{
+    const ImpDevice *device = plan->device;
+    g_autoptr(GString) levels = g_string_new(NULL);
+    if (imp_device_lock_of(device, step->step.level) != NULL)
+        return;
+    for (gsize i = 0; i < device->n_locks; i++)
+        g_string_append_printf(levels, "%s%u", i > 0 ? ", " : "", device->locks[i].level);
+    if (device->n_locks == 0)
+        imp_yaml_fault(plan->yaml, step->node, IMP_E_RECIPE,
+                       "no read protection of %s is known to this version", device->name);
+    else
+        imp_yaml_fault(plan->yaml, step->node, IMP_E_RECIPE, "%s has no protection of level %u; it has %s",
+                       device->name, step->step.level, levels->str);
+}
+
+static void check_unlock(const ImpPlan *plan)
+{
+    if (plan->recipe->unlock == IMP_UNLOCK_ERASE && plan->device->unlock == IMP_UNLOCK_BY_NONE)
+        imp_yaml_fault(plan->yaml, plan->recipe->unlock_node, IMP_E_RECIPE,
+                       "no way to open a locked %s is known to this version", plan->device->name);
+}
+
 static void check_step(const ImpPlan *plan, const ImpRecipeStep *step, const GArray *items, guint index)
 {
     if (step->step.kind == IMP_STEP_ERASE && step->step.erase == IMP_ERASE_ALL &&
@@ -116,6 +139,8 @@ static void check_step(const ImpPlan *plan, const ImpRecipeStep *step, const GAr
         check_blank(plan, step);
     if (step->step.kind == IMP_STEP_WRITE)
         check_write(plan, step);
+    if (step->step.kind == IMP_STEP_PROTECT)
+        check_protect(plan, step);
 }
 
 /* A value that may lie over data lies all over bytes of that data, and over no other value. */
@@ -163,6 +188,7 @@ void imp_plan_check(const ImpPlan *plan)
     for (guint i = 0; i < plan->recipe->finally->len; i++)
         check_step(plan, &g_array_index(plan->recipe->finally, ImpRecipeStep, i), items, 0);
     check_overlays(plan);
+    check_unlock(plan);
 }
 
 /* ---- content ---- */

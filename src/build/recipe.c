@@ -57,12 +57,6 @@ gboolean imp_recipe_name_ok(ImpYaml *yaml, const ImpYamlNode *key, const char *w
     return ok;
 }
 
-/* What the language has and this version does not carry out. */
-static void later(ImpYaml *yaml, const ImpYamlNode *node, const char *what)
-{
-    imp_yaml_fault(yaml, node, IMP_E_RECIPE_UNSUPPORTED, "%s is not supported by this version", what);
-}
-
 /* The format that the file's name says. */
 static ImpDataFormat format_of(const char *file)
 {
@@ -186,10 +180,7 @@ static void read_connection(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *r
     recipe->attach = modes[imp_yaml_word(yaml, attach, words, 0)];
     recipe->unlock = imp_yaml_word(yaml, unlock, unlocks, 0) == 1 ? IMP_UNLOCK_ERASE : IMP_UNLOCK_NEVER;
     imp_yaml_map_end(&m);
-    if (recipe->attach == IMP_ATTACH_POWER_CYCLE)
-        later(yaml, attach, "'attach: power-cycle'");
-    if (recipe->unlock != IMP_UNLOCK_NEVER)
-        later(yaml, unlock, "'unlock: erase'");
+    recipe->unlock_node = unlock;
 }
 
 /* "3.15 V to 3.45 V" */
@@ -229,8 +220,6 @@ static void read_power(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *recipe
         (power->millivolts < power->min_mv || power->millivolts > power->max_mv))
         imp_yaml_fault(yaml, limits, IMP_E_RECIPE, "the voltage itself, %u mV, is outside these limits",
                        power->millivolts);
-    if (power->has)
-        later(yaml, node, "'power'");
 }
 
 static void read_rework(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *recipe)

@@ -83,6 +83,7 @@ typedef struct {
     guint32 swd_hz;
     ImpAttachMode attach;
     ImpUnlock unlock;
+    const ImpYamlNode *unlock_node; /* NULL: not said */
     ImpPowerSettings power;
     ImpReworkMode rework;
     GArray *data; /* of ImpRecipeData */

@@ -47,6 +47,7 @@ typedef struct {
     const ImpRecipe *recipe;
     State *states; /* of each source */
     gboolean read_all, tested;
+    const ImpRecipeStep *protected; /* NULL: not yet */
     gboolean read[IMP_CONTENT_VALUES_MAX];
 } Order;
 
@@ -104,10 +105,28 @@ static void note_read(Order *o, const ImpRecipeStep *step)
         o->read[step->step.values[i]] = TRUE;
 }
 
+/* What needs no way into the chip. */
+static gboolean works_outside(ImpStepKind kind)
+{
+    return kind == IMP_STEP_POWER || kind == IMP_STEP_DELAY || kind == IMP_STEP_RUN;
+}
+
+static void after_protect(Order *o, const ImpRecipeStep *step)
+{
+    if (o->protected == NULL || works_outside(step->step.kind))
+        return;
+    imp_yaml_fault(o->yaml, step->node, IMP_E_RECIPE,
+                   "the chip is locked when this step comes: only run, power and delay can follow 'protect'");
+    imp_yaml_note(o->yaml, o->protected->node, "locked here");
+}
+
 static void walk(Order *o)
 {
     for (guint i = 0; i < o->recipe->steps->len; i++) {
         const ImpRecipeStep *step = &g_array_index(o->recipe->steps, ImpRecipeStep, i);
+        after_protect(o, step);
+        if (step->step.kind == IMP_STEP_PROTECT)
+            o->protected = step;
         if (step->step.kind == IMP_STEP_PROGRAM)
             program(o, step);
         else if (step->step.kind == IMP_STEP_VERIFY)

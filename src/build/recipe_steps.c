@@ -387,11 +387,11 @@ static const Verb verbs[] = {
     {"write", IMP_STEP_WRITE, read_write, "say what to write: 'write: {at: 0x…, value: 0x…}'", TRUE, TRUE},
     {"expect", IMP_STEP_EXPECT, read_expect, "say what to expect: 'expect: {at: 0x…, equals: 0x…}'", TRUE,
      FALSE},
-    {"protect", IMP_STEP_PROTECT, read_protect, "say how much to protect: 'protect: {level: 1}'", TRUE,
+    {"protect", IMP_STEP_PROTECT, read_protect, "say how much to protect: 'protect: {level: 1}'", FALSE,
      FALSE},
     {"run", IMP_STEP_RUN, read_run, "say what to wait for: 'run: {expect-text: …}'", FALSE, FALSE},
     {"delay", IMP_STEP_DELAY, read_delay, "say how long: 'delay: 20 ms'", TRUE, TRUE},
-    {"power", IMP_STEP_POWER, read_power, "say 'power: on', 'power: off' or 'power: cycle'", TRUE, TRUE},
+    {"power", IMP_STEP_POWER, read_power, "say 'power: on', 'power: off' or 'power: cycle'", FALSE, TRUE},
     {"test", IMP_STEP_TEST, read_test, "say what to run: 'test: {file: …}'", FALSE, FALSE},
 };
 

@@ -16,6 +16,7 @@
 #define IMP_DEVICE_CHECKS_MAX        8
 #define IMP_DEVICE_LOCKS_MAX         4
 #define IMP_DEVICE_LOCK_BYTES_MAX    16
+#define IMP_DEVICE_LEVEL_FOR_EVER    2 /* this level and above cannot be opened again */
 #define IMP_DEVICE_WRITES_MAX        8
 #define IMP_DEVICE_WAIT_MS_MAX       60000
 #define IMP_DEVICE_AP_MAX            255 /* ADIv5: SELECT.APSEL */

@@ -18,6 +18,8 @@ static const char *missing_step(const ImpStep *step)
     case IMP_STEP_RESET:
     case IMP_STEP_RUN:
     case IMP_STEP_TEST:
+    case IMP_STEP_PROTECT:
+    case IMP_STEP_POWER:
         return NULL;
     case IMP_STEP_BLANK_CHECK:
         return "a blank check";
@@ -25,12 +27,8 @@ static const char *missing_step(const ImpStep *step)
         return "a write over the bus";
     case IMP_STEP_EXPECT:
         return "an expected value";
-    case IMP_STEP_PROTECT:
-        return "read protection";
     case IMP_STEP_DELAY:
         return "a delay";
-    case IMP_STEP_POWER:
-        return "switching the power";
     }
     g_assert_not_reached();
 }
@@ -57,16 +55,14 @@ gboolean imp_launch_able(const ImpContent *content, GError **error)
         what = "a rule for a chip that passed before";
     else if (content->n_pools > 1)
         what = "numbers of several pools";
-    else if (content->attach == IMP_ATTACH_POWER_CYCLE)
-        what = "connecting by a power cycle";
-    else if (content->unlock != IMP_UNLOCK_NEVER)
-        what = "unlocking a locked chip";
-    else if (content->power.has)
-        what = "switching the power";
     for (gsize i = 0; what == NULL && i < content->n_values; i++)
         what = missing_value(&content->values[i]);
     for (gsize i = 0; what == NULL && i < content->n_steps; i++)
         what = missing_step(&content->steps[i]);
+    for (gsize i = 0; what == NULL && i < content->n_steps; i++)
+        if (content->steps[i].kind == IMP_STEP_PROTECT &&
+            imp_device_lock_of(content->device, content->steps[i].level) == NULL)
+            what = "a level of protection that its device does not have";
     for (gsize i = 0; what == NULL && i < content->n_finally; i++)
         what = missing_step(&content->finally[i]);
     return what == NULL || unable(content, what, error);

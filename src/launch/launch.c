@@ -21,6 +21,7 @@ struct ImpLaunch {
     gsize step; /* next of content->steps; while finishing: of content->finally */
     gboolean started, cancelled, finished;
     gboolean attached;
+    gboolean unlocking; /* the chip was locked: it may be erased to get in */
     gboolean finishing; /* the steps are over, one way or the other */
     gboolean reads_done; /* what no step names has been read before all steps */
     gboolean written; /* WRITING is durable: from now on a failure is spent */
@@ -336,6 +337,20 @@ static void take_reads(ImpLaunch *launch, const ImpPortEvent *event)
                 take_reading(launch, &event->reads[i], v);
 }
 
+/* A locked chip that the recipe allows to be erased: attached to once more, which may write. FALSE: that is not it, or the
+ * launch has failed. */
+static gboolean attach_by_erasing(ImpLaunch *launch, const ImpPortEvent *event)
+{
+    if (event->kind != IMP_COMMAND_ATTACH || launch->unlocking || launch->cancelled ||
+        launch->content->unlock != IMP_UNLOCK_ERASE ||
+        !g_error_matches(event->error, IMP_ERROR, IMP_E_LOCKED) || !begin_writing(launch))
+        return FALSE;
+    launch->unlocking = TRUE;
+    ImpCommand command = {.kind = IMP_COMMAND_ATTACH, .content = launch->content, .may_unlock = TRUE};
+    submit(launch, &command, IMP_PHASE_ATTACH);
+    return TRUE;
+}
+
 static void on_port_event(gpointer user, const ImpPortEvent *event)
 {
     ImpLaunch *launch = user;
@@ -354,6 +369,8 @@ static void on_port_event(gpointer user, const ImpPortEvent *event)
         report->n_uid = event->n_uid;
         memcpy(report->uid, event->uid, event->n_uid);
     }
+    if (event->error != NULL && attach_by_erasing(launch, event))
+        return;
     if (event->error != NULL)
         keep_error(launch, g_error_copy(event->error));
     if (event->kind == IMP_COMMAND_FINISH) {

@@ -75,6 +75,12 @@ void imp_thread_let_go(ImpThreadPort *port)
     port->left = FALSE;
 }
 
+void imp_thread_lose(ImpThreadPort *port)
+{
+    imp_thread_let_go(port);
+    port->left = TRUE;
+}
+
 static void fill_link_health(const ImpThreadPort *port, ImpPortEvent *event)
 {
     ImpLinkHealth health = link_health(port);
@@ -87,10 +93,11 @@ static void fill_link_health(const ImpThreadPort *port, ImpPortEvent *event)
 static ImpWorkFn work_of(ImpCommandKind kind)
 {
     static const ImpWorkFn works[] = {
-        [IMP_COMMAND_ATTACH] = imp_work_attach, [IMP_COMMAND_FLASH] = imp_work_flash,
-        [IMP_COMMAND_READ] = imp_work_read,     [IMP_COMMAND_RESET] = imp_work_reset,
-        [IMP_COMMAND_FINISH] = imp_work_finish, [IMP_COMMAND_RUN] = imp_work_run,
-        [IMP_COMMAND_TEST] = imp_work_test,
+        [IMP_COMMAND_ATTACH] = imp_work_attach,   [IMP_COMMAND_FLASH] = imp_work_flash,
+        [IMP_COMMAND_READ] = imp_work_read,       [IMP_COMMAND_RESET] = imp_work_reset,
+        [IMP_COMMAND_FINISH] = imp_work_finish,   [IMP_COMMAND_RUN] = imp_work_run,
+        [IMP_COMMAND_TEST] = imp_work_test,       [IMP_COMMAND_POWER] = imp_work_power,
+        [IMP_COMMAND_PROTECT] = imp_work_protect,
     };
     g_assert(kind < G_N_ELEMENTS(works) &&
              works[kind] != NULL); /* launch/able.c lets no other step through */
@@ -110,12 +117,14 @@ static void carry_out(ImpThreadPort *port, const ImpCommand *command)
     event->done = TRUE;
     event->kind = command->kind;
     event->phase = imp_phase_of(command->kind);
-    g_assert(port->target != NULL || !needs_target(command->kind));
     if (command->kind == IMP_COMMAND_ATTACH) {
         imp_thread_let_go(port);
         port->before = (ImpLinkHealth){0};
     }
-    (void)work_of(command->kind)(port, command, event, &error);
+    /* After the power was off the target is found again by the next command that needs it. */
+    if (!needs_target(command->kind) || port->target != NULL ||
+        imp_thread_hold(port, command->content, &error))
+        (void)work_of(command->kind)(port, command, event, &error);
     fill_link_health(port, event);
     imp_error_set_step(&error, imp_phase_name(event->phase));
     event->error = error;
@@ -131,6 +140,7 @@ static void *thread_main(void *data)
         g_free(command);
     }
     imp_thread_let_go(port);
+    g_clear_pointer(&port->power, imp_power_close);
     return NULL;
 }
 

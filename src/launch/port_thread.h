@@ -7,6 +7,7 @@
 #include "base/queue.h"
 #include "launch/port.h"
 #include "target/flash.h"
+#include "target/power.h"
 
 #include <pthread.h>
 
@@ -22,11 +23,14 @@ typedef struct {
     /* the thread's own */
     ImpProbe *probe;
     ImpTarget *target; /* NULL: not attached */
+    ImpPower *power; /* NULL: not opened yet, or there is none */
+    guint32 power_mv; /* for switching on while connecting */
     ImpFlash *flash; /* NULL: the core is not the flash algorithms' */
     ImpPhase told_phase; /* of the last progress */
     gint64 told_us;
     ImpLinkHealth before; /* of targets of this launch that were let go */
-    gboolean left; /* the firmware has been let run: to be attached again before flash is worked on */
+    gboolean
+        left; /* the firmware has been let run, or the target let go: to be attached again before it is worked on */
 } ImpThreadPort;
 
 /* Carries out one command. event is filled with what it found; its error and link health are not its business. */
@@ -41,8 +45,34 @@ gboolean imp_work_run(ImpThreadPort *port, const ImpCommand *command, ImpPortEve
 gboolean imp_work_test(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error);
 gboolean imp_work_reset(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error);
 
+gboolean imp_work_power(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error);
+gboolean imp_work_protect(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event,
+                          GError **error);
+
 /* Lets go of flash, target and probe, whatever is there. */
 void imp_thread_let_go(ImpThreadPort *port);
+
+/* The same in the middle of a launch: the next command that needs the target connects again. */
+void imp_thread_lose(ImpThreadPort *port);
+
+/* Connects as the content says, and sees that it is the right chip; not whether its memory is open. */
+gboolean imp_thread_connect(ImpThreadPort *port, const ImpContent *content,
+                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Opens the port's supply if it has one. IMP_E_POWER_UNSUPPORTED: the content wants more of it than it can do. */
+gboolean imp_thread_open_power(ImpThreadPort *port, const ImpContent *content,
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean imp_thread_can_cycle(const ImpThreadPort *port);
+
+/* On: sets the voltage, waits, measures against the limits. Off: lets go of the target, waits. On does nothing where the board
+ * has its own supply; off needs imp_thread_can_cycle. */
+gboolean imp_thread_power_on(ImpThreadPort *port, const ImpContent *content,
+                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
+gboolean imp_thread_power_off(ImpThreadPort *port, const ImpContent *content,
+                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Off, if the content wants that at its end. What goes wrong is only logged: the launch has its result. */
+void imp_thread_power_end(ImpThreadPort *port, const ImpContent *content);
 
 /* The core halted, with nothing of ours at work in it; attaches again if the firmware was let run. */
 gboolean imp_thread_hold(ImpThreadPort *port, const ImpContent *content,

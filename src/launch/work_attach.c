@@ -1,16 +1,42 @@
 /* Connects to the target and lets it go. */
 #include "launch/port_thread.h"
 
+#include "base/error.h"
+#include "target/protect.h"
+
 #include <string.h>
 
-static gboolean connect_target(ImpThreadPort *port, const ImpContent *content, GError **error)
+/* The probe is ready, the supply off: on, and nothing else before the first edge. */
+static gboolean on_probe_ready(gpointer user, GError **error)
 {
-    ImpTargetOptions options = {.swd_hz = content->swd_hz,
-                                .mode = content->attach,
-                                .access_port = content->device->access_port,
-                                .cancel = &port->cancel};
+    ImpThreadPort *port = user;
+    return imp_power_on(port->power, port->power_mv, error);
+}
+
+static ImpTargetOptions make_options(ImpThreadPort *port, const ImpContent *content)
+{
+    port->power_mv = content->power.has ? content->power.millivolts : 0;
+    return (ImpTargetOptions){.swd_hz = content->swd_hz,
+                              .mode = content->attach,
+                              .power_on = on_probe_ready,
+                              .power_user = port,
+                              .access_port = content->device->access_port,
+                              .cancel = &port->cancel};
+}
+
+static gboolean is_gdb(const ImpThreadPort *port)
+{
+    return g_str_has_prefix(port->probe_spec, IMP_TARGET_GDB_PREFIX);
+}
+
+gboolean imp_thread_connect(ImpThreadPort *port, const ImpContent *content, GError **error)
+{
+    ImpTargetOptions options = make_options(port, content);
     imp_thread_let_go(port);
-    if (g_str_has_prefix(port->probe_spec, IMP_TARGET_GDB_PREFIX)) {
+    if (content->attach == IMP_ATTACH_POWER_CYCLE && !imp_thread_power_off(port, content, error))
+        return FALSE;
+    port->left = FALSE;
+    if (is_gdb(port)) {
         port->target = imp_target_attach_gdb(port->probe_spec + strlen(IMP_TARGET_GDB_PREFIX), port->clock,
                                              &options, error);
     } else {
@@ -22,11 +48,61 @@ static gboolean connect_target(ImpThreadPort *port, const ImpContent *content, G
     return port->target != NULL && imp_target_check(port->target, content->device, error);
 }
 
+/* Connects to a chip whose memory can be reached. */
+static gboolean connect_open(ImpThreadPort *port, const ImpContent *content, GError **error)
+{
+    return imp_thread_connect(port, content, error) &&
+           imp_target_check_open(port->target, content->device, error);
+}
+
+/* The chip is locked, and may be erased to get in. */
+static gboolean unlock(ImpThreadPort *port, const ImpContent *content, GError **error)
+{
+    ImpTargetOptions options = make_options(port, content);
+    if (is_gdb(port)) {
+        imp_error_set(error, IMP_E_NOT_UNLOCKED, "a locked chip cannot be opened through a GDB server");
+        return FALSE;
+    }
+    imp_thread_let_go(port);
+    if (content->attach == IMP_ATTACH_POWER_CYCLE && !imp_thread_power_off(port, content, error))
+        return FALSE;
+    port->probe = imp_probe_open(port->probe_spec, port->clock, error);
+    if (port->probe == NULL || !imp_target_unlock(port->probe, port->clock, &options, content->device, error))
+        return FALSE;
+    imp_thread_let_go(port);
+    return !imp_thread_can_cycle(port) ||
+           (imp_thread_power_off(port, content, error) && imp_thread_power_on(port, content, error));
+}
+
+static gboolean connect_or_unlock(ImpThreadPort *port, const ImpCommand *command, GError **error)
+{
+    GError *why = NULL;
+    if (connect_open(port, command->content, &why))
+        return TRUE;
+    if (!command->may_unlock || !g_error_matches(why, IMP_ERROR, IMP_E_LOCKED)) {
+        g_propagate_error(error, why);
+        return FALSE;
+    }
+    g_clear_error(&why);
+    if (!unlock(port, command->content, error))
+        return FALSE;
+    if (connect_open(port, command->content, &why))
+        return TRUE;
+    if (g_error_matches(why, IMP_ERROR, IMP_E_LOCKED)) {
+        imp_error_set(error, IMP_E_NOT_UNLOCKED, "after it was erased: %s", why->message);
+        g_error_free(why);
+    } else {
+        g_propagate_error(error, why);
+    }
+    return FALSE;
+}
+
 gboolean imp_work_attach(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error)
 {
     G_STATIC_ASSERT(IMP_UID_BYTES_MAX <= IMP_WIRE_NUMBER_BYTES_MAX);
     gsize n_uid = 0;
-    if (!connect_target(port, command->content, error) ||
+    if (!imp_thread_open_power(port, command->content, error) ||
+        !imp_thread_power_on(port, command->content, error) || !connect_or_unlock(port, command, error) ||
         !imp_target_read_uid(port->target, command->content->device, event->uid, &n_uid, error))
         return FALSE;
     event->n_uid = (guint8)n_uid;
@@ -35,8 +111,8 @@ gboolean imp_work_attach(ImpThreadPort *port, const ImpCommand *command, ImpPort
 
 gboolean imp_thread_hold(ImpThreadPort *port, const ImpContent *content, GError **error)
 {
-    if (port->left)
-        return connect_target(port, content, error);
+    if (port->left || port->target == NULL)
+        return connect_open(port, content, error);
     g_clear_pointer(&port->flash, imp_flash_close);
     return TRUE;
 }
@@ -52,9 +128,9 @@ gboolean imp_work_reset(ImpThreadPort *port, const ImpCommand *command, ImpPortE
 
 gboolean imp_work_finish(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error)
 {
-    (void)command;
     (void)event;
     (void)error;
     imp_thread_let_go(port);
+    imp_thread_power_end(port, command->content);
     return TRUE;
 }

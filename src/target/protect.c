@@ -11,6 +11,8 @@
 #define CTRL_ERASEALLSTATUS 0x08
 #define CTRL_IDR            0x02880000u
 
+#define SCS_DEMCR 0xE000EDFCu /* ARM DDI 0419, C1.6.5: vector catch */
+
 #define POLL_US       1000
 #define RESET_HOLD_US (10 * 1000)
 
@@ -191,8 +193,11 @@ gboolean imp_target_unlock(ImpProbe *probe, const ImpClock *clock, const ImpTarg
 
 gboolean imp_target_load_options(ImpTarget *target, const ImpDevice *device, GError **error)
 {
+    static const guint8 catch_nothing[4] = {0};
     if (device->n_launch_writes == 0)
-        return imp_target_reset_run(target, error);
+        return imp_target_reset_away(target, error);
+    if (!imp_target_write(target, SCS_DEMCR, catch_nothing, sizeof catch_nothing, error))
+        return FALSE;
     for (gsize i = 0; i < device->n_launch_writes; i++) {
         const ImpDeviceWrite *write = &device->launch_writes[i];
         guint8 word[4];
@@ -201,7 +206,7 @@ gboolean imp_target_load_options(ImpTarget *target, const ImpDevice *device, GEr
         if (imp_target_write(target, write->address, word, sizeof word, &why))
             continue;
         /* The last one resets the chip, which may not get to answering. */
-        if (i + 1 < device->n_launch_writes || why->code < IMP_E_NO_TARGET || why->code == IMP_E_CANCELLED) {
+        if (i + 1 < device->n_launch_writes || why->code < IMP_E_NO_TARGET) {
             g_propagate_prefixed_error(error, g_steal_pointer(&why),
                                        "bringing the option bytes into force: ");
             return FALSE;

@@ -30,6 +30,7 @@ typedef struct {
     gboolean (*write_registers)(ImpTarget *self, const ImpCoreRegister *registers, gsize n_registers,
                                 GError **error);
     gboolean (*slow_down)(ImpTarget *self, const GError *why, GError **error);
+    gboolean (*reset_away)(ImpTarget *self, GError **error);
 } ImpTargetOps;
 
 /* An implementation puts this first into its own struct. */
@@ -54,6 +55,10 @@ gboolean imp_target_break_at(ImpTarget *target, guint32 address, GError **error)
 /* Writes several core registers in one go. The core is halted. */
 gboolean imp_target_write_registers(ImpTarget *target, const ImpCoreRegister *registers, gsize n_registers,
                                     GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Lets the core run and resets the chip, which may let nobody in afterwards: nothing is looked at. The target can only be
+ * detached then. */
+gboolean imp_target_reset_away(ImpTarget *target, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* ---- by SWD (target_swd.c) ---- */
 

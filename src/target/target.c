@@ -61,6 +61,11 @@ gboolean imp_target_reset_run(ImpTarget *target, GError **error)
     return target->ops->reset_run(target, error);
 }
 
+gboolean imp_target_reset_away(ImpTarget *target, GError **error)
+{
+    return target->ops->reset_away(target, error);
+}
+
 gboolean imp_target_break_at(ImpTarget *target, guint32 address, GError **error)
 {
     return target->ops->break_at(target, address, error);

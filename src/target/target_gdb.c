@@ -483,7 +483,8 @@ static ImpTarget *open_target(const char *address, const ImpClock *clock, const 
 {
     static const ImpTargetOps ops = {gdb_detach,    gdb_read,          gdb_write,           gdb_halt,
                                      gdb_resume,    gdb_reset_halt,    gdb_reset_run,       gdb_break_at,
-                                     gdb_wait_halt, gdb_read_register, gdb_write_registers, gdb_slow_down};
+                                     gdb_wait_halt, gdb_read_register, gdb_write_registers, gdb_slow_down,
+                                     gdb_reset_run};
     GdbTarget *self = g_new0(GdbTarget, 1);
     self->target.ops = &ops;
     self->looks = looks;

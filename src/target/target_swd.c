@@ -173,6 +173,21 @@ static gboolean swd_reset_run(ImpTarget *target, GError **error)
            imp_adi_write32(&imp_swd(target)->adi, SCS_DHCSR, DHCSR_KEY, error);
 }
 
+/* The core must not be caught by the debugger at its reset, for it might not be let go again: so it runs for the moment
+ * between two writes. What comes back of the last write says nothing. */
+static gboolean swd_reset_away(ImpTarget *target, GError **error)
+{
+    ImpAdi *adi = &imp_swd(target)->adi;
+    if (!imp_adi_write32(adi, SCS_DEMCR, 0, error) || !imp_adi_write32(adi, SCS_DHCSR, DHCSR_KEY, error))
+        return FALSE;
+    imp_swd(target)->left = TRUE;
+    imp_adi_queue_write32(adi, SCS_AIRCR, AIRCR_SYSRESETREQ);
+    g_autoptr(GError) ignored = NULL;
+    if (!imp_adi_flush(adi, &ignored))
+        g_debug("after the reset: %s", ignored->message);
+    return TRUE;
+}
+
 static gboolean read_core_id(ImpTarget *target, GError **error)
 {
     if (!imp_adi_read32(&imp_swd(target)->adi, SCS_CPUID, &target->id.cpuid, error))
@@ -452,7 +467,8 @@ static ImpTarget *open_target(ImpProbe *probe, const ImpClock *clock, const ImpT
 {
     static const ImpTargetOps ops = {swd_detach,    swd_read,          swd_write,           swd_halt,
                                      swd_resume,    swd_reset_halt,    swd_reset_run,       swd_break_at,
-                                     swd_wait_halt, swd_read_register, swd_write_registers, swd_slow_down};
+                                     swd_wait_halt, swd_read_register, swd_write_registers, swd_slow_down,
+                                     swd_reset_away};
     g_autoptr(ImpTarget) target = (ImpTarget *)g_new0(ImpSwdTarget, 1);
     ImpSwdTarget *self = imp_swd(target);
     ImpAdi *adi = &self->adi;

@@ -10,6 +10,7 @@ typedef struct {
     /* the script */
     gboolean refuse, fail_writing, fail_end, defer_start;
     ImpCommandKind fail_at; /* this command fails with E2107 */
+    gboolean locked; /* ATTACH fails with E2115 unless it may unlock */
     /* kept for a deferred answer */
     ImpStartFn done;
     gpointer done_user;
@@ -87,6 +88,10 @@ static void port_submit(ImpPort *self, const ImpCommand *command)
                                         [IMP_COMMAND_RESET] = "reset",
                                         [IMP_COMMAND_FINISH] = "finish"};
     g_string_append(world->trace, names[command->kind]);
+    if (command->may_unlock) {
+        g_string_append(world->trace, "(unlock)");
+        world->locked = FALSE;
+    }
     if (command->kind == IMP_COMMAND_FLASH) {
         g_string_append_printf(world->trace, "(%s%s%s)", command->erase ? "e" : "",
                                command->program ? "p" : "", command->verify ? "v" : "");
@@ -122,6 +127,8 @@ static void pump(World *world)
         if (event.kind == world->fail_at)
             imp_error_set_at(&event.error, IMP_E_FLASH_MISMATCH, 0x1234, (const guint8 *)"\xff",
                              (const guint8 *)"\x00", 1, "differs");
+        if (event.kind == IMP_COMMAND_ATTACH && world->locked)
+            imp_error_set(&event.error, IMP_E_LOCKED, "locked");
         g_assert_nonnull(world->port.handler);
         world->port.handler(world->port.user, &event);
         g_clear_error(&event.error);
@@ -146,6 +153,7 @@ typedef struct {
     ImpStepKind steps[8];
     gboolean read_value;
     gboolean refuse, fail_writing, fail_end, cancel_while_asking, cancel_while_working, keep_values;
+    gboolean locked, unlock;
     ImpCommandKind fail_at;
     const char *trace;
     ImpLaunchState state;
@@ -186,6 +194,26 @@ static const Row rows[] = {
      .trace = "start attach finish end-failed ",
      .state = IMP_LAUNCH_FAILED,
      .code = IMP_E_FLASH_MISMATCH},
+    {.name = "locked-chip-is-left-alone",
+     .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .locked = TRUE,
+     .trace = "start attach finish end-failed ",
+     .state = IMP_LAUNCH_FAILED,
+     .code = IMP_E_LOCKED},
+    {.name = "locked-chip-is-erased-after-the-journal-says-so",
+     .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .locked = TRUE,
+     .unlock = TRUE,
+     .trace = "start attach writing attach(unlock) flash(pv) finish end-passed ",
+     .state = IMP_LAUNCH_PASSED},
+    {.name = "locked-chip-and-full-journal",
+     .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .locked = TRUE,
+     .unlock = TRUE,
+     .fail_writing = TRUE,
+     .trace = "start attach writing finish end-failed ",
+     .state = IMP_LAUNCH_FAILED,
+     .code = IMP_E_IO},
     {.name = "flash-fails-number-spent",
      .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY, IMP_STEP_RESET},
      .fail_at = IMP_COMMAND_FLASH,
@@ -234,6 +262,7 @@ static void test_row(gconstpointer data)
     world.fail_writing = row->fail_writing;
     world.fail_end = row->fail_end;
     world.fail_at = row->fail_at;
+    world.locked = row->locked;
     world.defer_start = row->cancel_while_asking;
 
     ImpContent content = {.name = (char *)"test"};
@@ -256,6 +285,7 @@ static void test_row(gconstpointer data)
     content.places = &place;
     content.n_places = 1;
     content.steps = steps;
+    content.unlock = row->unlock ? IMP_UNLOCK_ERASE : IMP_UNLOCK_NEVER;
     content.rework = row->keep_values ? IMP_REWORK_KEEP_VALUES : IMP_REWORK_NEW_VALUES;
 
     ImpLaunchOptions options = {.content = &content,
