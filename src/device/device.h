@@ -36,7 +36,7 @@ typedef struct {
 } ImpSectorRun;
 
 /* One flash algorithm, ready to be loaded at any 16-byte aligned RAM address (CMSIS-Pack FLM after parsing).
- * The blob is PrgCode, then PrgData, then zeroes for the ZI part: blob[0] is the first byte of PrgCode. */
+ * The blob is PrgCode and PrgData as they were linked to each other, zeroes for the ZI part. */
 typedef struct {
     char *name; /* "nrf51-code" */
     GBytes *blob;

@@ -20,6 +20,10 @@
 #define DEV_VERSION_MAJOR  0x01 /* vers: 0x0100 + version of the algorithm */
 #define DEV_SECTORS_END    0xFFFFFFFFu
 #define ALGORITHM_ADDR_END (G_GUINT64_CONSTANT(1) << 32)
+#define BLOB_ALIGN         16 /* of the address at which a blob is loaded */
+/* Time limits of files that name none. */
+#define PROGRAM_MS_DEFAULT 1000
+#define ERASE_MS_DEFAULT   10000
 
 /* A piece of the file that is loaded, or DevDscr. */
 typedef struct {
@@ -34,7 +38,9 @@ typedef struct {
     const guint8 *file;
     gsize file_bytes;
     Elf *elf;
+    gboolean is_dynamic; /* ET_DYN: may have relocations that nobody applies */
     Part code, dscr;
+    guint64 base; /* the address that becomes the blob's first byte */
     Part data[2]; /* PrgData: initialised, zeroed */
     gsize n_data;
     Elf_Scn *symbols;
@@ -60,7 +66,7 @@ static guint32 get_u32(const guint8 *p)
 static gboolean take_part(const Flm *flm, Elf_Scn *section, const GElf_Shdr *header, const char *name,
                           Part *part, GError **error)
 {
-    if (header->sh_size > IMP_ALGORITHM_CODE_MAX || header->sh_addr > IMP_ALGORITHM_CODE_MAX)
+    if (header->sh_size > IMP_ALGORITHM_CODE_MAX || header->sh_addr > G_MAXUINT32)
         return refuse(flm, error, "section %s is larger than the limit of %d bytes", name,
                       IMP_ALGORITHM_CODE_MAX);
     part->index = elf_ndxscn(section);
@@ -88,6 +94,9 @@ static gboolean take_section(Flm *flm, Elf_Scn *section, size_t names, GError **
         flm->symbols = section;
         return TRUE;
     }
+    if (flm->is_dynamic && (header.sh_type == SHT_REL || header.sh_type == SHT_RELA) && header.sh_size > 0 &&
+        (header.sh_flags & SHF_ALLOC) != 0)
+        return refuse(flm, error, "it has relocations, which no programmer applies");
     const char *name = elf_strptr(flm->elf, names, header.sh_name);
     if (name == NULL)
         return refuse(flm, error, "a section has no readable name");
@@ -123,8 +132,6 @@ static gboolean take_sections(Flm *flm, GError **error)
             return FALSE;
     if (flm->code.index == 0 || flm->code.bytes == NULL || flm->code.size == 0)
         return refuse(flm, error, "it has no section PrgCode");
-    if (flm->code.address != 0)
-        return refuse(flm, error, "its section PrgCode does not begin at 0");
     if (flm->dscr.index == 0 || flm->dscr.bytes == NULL)
         return refuse(flm, error, "it has no section DevDscr");
     if (flm->symbols == NULL)
@@ -132,34 +139,39 @@ static gboolean take_sections(Flm *flm, GError **error)
     return TRUE;
 }
 
-/* PrgCode, PrgData, zeroes: one blob. */
-static gboolean make_blob(const Flm *flm, ImpAlgorithm *algorithm, GError **error)
+static gboolean overlap(const Part *a, const Part *b)
 {
-    guint64 end = flm->code.size;
-    guint64 base = G_MAXUINT64;
-    for (gsize i = 0; i < flm->n_data; i++) {
-        const Part *data = &flm->data[i];
-        if (data->size == 0)
+    return a->size != 0 && b->size != 0 && a->address < b->address + b->size &&
+           b->address < a->address + a->size;
+}
+
+/* PrgCode, PrgData and zeroes as they lie to each other: one blob. Wherever PrgCode was linked to, only the distances
+ * count. */
+static gboolean make_blob(Flm *flm, ImpAlgorithm *algorithm, GError **error)
+{
+    const Part *parts[] = {&flm->code, &flm->data[0], &flm->data[1]};
+    guint64 first = flm->code.address, end = first + flm->code.size, data = G_MAXUINT64;
+    if (overlap(parts[1], parts[2]))
+        return refuse(flm, error, "its two sections PrgData overlap");
+    for (gsize i = 1; i < G_N_ELEMENTS(parts); i++) {
+        if (parts[i]->size == 0)
             continue;
-        if (data->address < flm->code.size)
+        if (overlap(parts[0], parts[i]))
             return refuse(flm, error, "its sections PrgCode and PrgData overlap");
-        const Part *other = &flm->data[1 - i];
-        if (i == 1 && other->size != 0 && data->address < other->address + other->size &&
-            other->address < data->address + data->size)
-            return refuse(flm, error, "its two sections PrgData overlap");
-        end = MAX(end, data->address + data->size);
-        base = MIN(base, data->address);
+        first = MIN(first, parts[i]->address);
+        end = MAX(end, parts[i]->address + parts[i]->size);
+        data = MIN(data, parts[i]->address);
     }
-    if (end > IMP_ALGORITHM_CODE_MAX)
-        return refuse(flm, error, "it needs %" G_GUINT64_FORMAT " bytes of RAM, the limit is %d", end,
-                      IMP_ALGORITHM_CODE_MAX);
-    guint8 *blob = g_malloc0(end);
-    memcpy(blob, flm->code.bytes, flm->code.size);
-    for (gsize i = 0; i < flm->n_data; i++)
-        if (flm->data[i].bytes != NULL && flm->data[i].size != 0)
-            memcpy(blob + flm->data[i].address, flm->data[i].bytes, flm->data[i].size);
-    algorithm->blob = g_bytes_new_take(blob, end);
-    algorithm->static_base = (guint32)(base == G_MAXUINT64 ? end : base);
+    flm->base = first - first % BLOB_ALIGN;
+    if (end - flm->base > IMP_ALGORITHM_CODE_MAX)
+        return refuse(flm, error, "it needs %" G_GUINT64_FORMAT " bytes of RAM, the limit is %d",
+                      end - flm->base, IMP_ALGORITHM_CODE_MAX);
+    guint8 *blob = g_malloc0(end - flm->base);
+    for (gsize i = 0; i < G_N_ELEMENTS(parts); i++)
+        if (parts[i]->bytes != NULL && parts[i]->size != 0)
+            memcpy(blob + (parts[i]->address - flm->base), parts[i]->bytes, parts[i]->size);
+    algorithm->blob = g_bytes_new_take(blob, end - flm->base);
+    algorithm->static_base = (guint32)((data == G_MAXUINT64 ? end : data) - flm->base);
     return TRUE;
 }
 
@@ -168,11 +180,13 @@ static gboolean take_function(const Flm *flm, const char *name, const GElf_Sym *
 {
     if (*out_entry != IMP_ENTRY_NONE)
         return refuse(flm, error, "function %s is defined twice", name);
-    if (symbol->st_shndx != flm->code.index || (symbol->st_value & ~G_GUINT64_CONSTANT(1)) >= flm->code.size)
+    guint64 address = symbol->st_value & ~G_GUINT64_CONSTANT(1);
+    if (symbol->st_shndx != flm->code.index || address < flm->code.address ||
+        address - flm->code.address >= flm->code.size)
         return refuse(flm, error, "function %s lies outside PrgCode", name);
     if ((symbol->st_value & 1) == 0)
         return refuse(flm, error, "function %s is not Thumb code", name);
-    *out_entry = (guint32)(symbol->st_value & ~G_GUINT64_CONSTANT(1));
+    *out_entry = (guint32)(address - flm->base);
     return TRUE;
 }
 
@@ -185,7 +199,7 @@ static gboolean take_symbols(const Flm *flm, ImpAlgorithm *algorithm, guint64 *o
         gboolean needed;
     } functions[] = {
         {"Init", &algorithm->init, TRUE},
-        {"UnInit", &algorithm->uninit, TRUE},
+        {"UnInit", &algorithm->uninit, FALSE}, /* some have nothing to clean up */
         {"EraseSector", &algorithm->erase_sector, TRUE},
         {"ProgramPage", &algorithm->program_page, TRUE},
         {"EraseChip", &algorithm->erase_chip, FALSE},
@@ -251,6 +265,8 @@ static gboolean take_sectors(const Flm *flm, const guint8 *p, gsize n, ImpAlgori
             return refuse(flm, error, "its list of sectors is longer than %d", IMP_ALGORITHM_SECTORS_MAX);
         const ImpSectorRun *last = runs->len ? &g_array_index(runs, ImpSectorRun, runs->len - 1) : NULL;
         guint64 start = algorithm->start + offset;
+        if (offset >= algorithm->size_bytes && runs->len > 0)
+            break; /* of a larger chip of the family */
         if (size == 0 || offset >= algorithm->size_bytes)
             return refuse(flm, error, "sector entry %u is empty or outside the memory", runs->len);
         if (last == NULL ? offset != 0
@@ -297,11 +313,31 @@ static gboolean take_device(const Flm *flm, guint64 offset, ImpAlgorithm *algori
         algorithm->page_bytes % 4 != 0)
         return refuse(flm, error, "its page of %u bytes is not a multiple of 4 from 4 to %d",
                       algorithm->page_bytes, IMP_ALGORITHM_PAGE_MAX);
-    if (algorithm->program_ms_max == 0 || algorithm->program_ms_max > IMP_ALGORITHM_TIMEOUT_MS_MAX ||
-        algorithm->erase_ms_max == 0 || algorithm->erase_ms_max > IMP_ALGORITHM_TIMEOUT_MS_MAX)
-        return refuse(flm, error, "its time limits (program %u ms, erase %u ms) are not from 1 to %u ms",
-                      algorithm->program_ms_max, algorithm->erase_ms_max, IMP_ALGORITHM_TIMEOUT_MS_MAX);
+    if (algorithm->program_ms_max == 0)
+        algorithm->program_ms_max = PROGRAM_MS_DEFAULT;
+    if (algorithm->erase_ms_max == 0)
+        algorithm->erase_ms_max = ERASE_MS_DEFAULT;
+    algorithm->program_ms_max = MIN(algorithm->program_ms_max, IMP_ALGORITHM_TIMEOUT_MS_MAX);
+    algorithm->erase_ms_max = MIN(algorithm->erase_ms_max, IMP_ALGORITHM_TIMEOUT_MS_MAX);
     return take_sectors(flm, p + DEV_SECTORS, n - DEV_SECTORS, algorithm, error);
+}
+
+/* A function that returns 0 (ARM DDI 0419, A6.7: MOVS r0, #0; BX lr), behind the rest of the blob. */
+static gboolean add_uninit(const Flm *flm, ImpAlgorithm *algorithm, GError **error)
+{
+    static const guint8 returns_0[] = {0x00, 0x20, 0x70, 0x47};
+    gsize n_bytes;
+    const guint8 *old = g_bytes_get_data(algorithm->blob, &n_bytes);
+    gsize at = (n_bytes + 3) & ~(gsize)3;
+    if (at + sizeof returns_0 > IMP_ALGORITHM_CODE_MAX)
+        return refuse(flm, error, "it has no function UnInit, and no room for one");
+    guint8 *blob = g_malloc0(at + sizeof returns_0);
+    memcpy(blob, old, n_bytes);
+    memcpy(blob + at, returns_0, sizeof returns_0);
+    g_bytes_unref(algorithm->blob);
+    algorithm->blob = g_bytes_new_take(blob, at + sizeof returns_0);
+    algorithm->uninit = (guint32)at;
+    return TRUE;
 }
 
 static ImpAlgorithm *parse(Flm *flm, GError **error)
@@ -312,14 +348,17 @@ static ImpAlgorithm *parse(Flm *flm, GError **error)
         return NULL;
     }
     if (gelf_getclass(flm->elf) != ELFCLASS32 || header.e_ident[EI_DATA] != ELFDATA2LSB ||
-        header.e_machine != EM_ARM || header.e_type != ET_EXEC) {
+        header.e_machine != EM_ARM || (header.e_type != ET_EXEC && header.e_type != ET_DYN)) {
         refuse(flm, error, "it is not a little-endian, linked ELF file for 32-bit ARM");
         return NULL;
     }
     g_autoptr(ImpAlgorithm) algorithm = g_new0(ImpAlgorithm, 1);
     guint64 device = 0;
+    flm->is_dynamic = header.e_type == ET_DYN;
     if (!take_sections(flm, error) || !make_blob(flm, algorithm, error) ||
         !take_symbols(flm, algorithm, &device, error) || !take_device(flm, device, algorithm, error))
+        return NULL;
+    if (algorithm->uninit == IMP_ENTRY_NONE && !add_uninit(flm, algorithm, error))
         return NULL;
     return g_steal_pointer(&algorithm);
 }

@@ -135,6 +135,23 @@ class Packs(imptest.TestCase):
         self.assertIn("E2101", self.imprint("run", "r.yaml", "--probe", f"tcp:{wrong.dap}", status=1))
         self.assertEqual((wrong.status()["mass_erases"], wrong.status()["pages_erased"]), (0, 0))
 
+    def test_habits_of_files_in_the_field(self):
+        app = os.urandom(5000)
+        self.write("app.bin", app)
+        self.write("r.yaml", b"imprint: 1\nname: X\ndevice: Acme::STM32F103CB\ndata: {app: {file: app.bin, at: 0x08000400}}\n"
+                   b"steps: [erase: all, program: all, verify: read-back]\n")
+        board = self.board("--fill", "random", chip="stm32f103cb")
+        for name, data in packs.quirks(FLMS).items():
+            with self.subTest(name):
+                board.control("next random")
+                self.add(packs.pdsc(packs.STM32F103), {"Flash/STM32F1.FLM": data})
+                said = self.imprint("run", "r.yaml", "--probe", f"tcp:{board.dap}")
+                self.assertIn("PASSED", said)
+                self.assertEqual(board.dump(0x08000400, len(app)), app)
+                self.assertEqual(board.dump(0x0801F000, 0x1000), b"\xff" * 0x1000)  # `all` is all, with EraseChip or without
+        shown = self.imprint_json("device", "show", "Acme::STM32F103CB")
+        self.assertEqual(shown["memories"][0]["size_bytes"], 0x20000)  # of a file for a larger chip
+
     def test_several_algorithms_in_one_launch(self):
         self.add(*packs.nrf51(FLMS))
         shown = self.imprint_json("device", "show", "nRF51822_QFAA")

@@ -76,6 +76,68 @@ def flm(folder, name):
         return f.read()
 
 
+class Elf:
+    """An FLM that can be changed: sections and symbols by name (ELF32, little-endian)."""
+
+    def __init__(self, data):
+        self.data = bytearray(data)
+        shoff, = struct.unpack_from("<I", self.data, 32)
+        shnum, shstrndx = struct.unpack_from("<HH", self.data, 48)
+        self.sections = [shoff + 40 * i for i in range(shnum)]
+        names = self.field(self.sections[shstrndx], 16)
+        self.by_name = {self.text(names + self.field(s, 0)): s for s in self.sections}
+
+    def field(self, at, offset):
+        return struct.unpack_from("<I", self.data, at + offset)[0]
+
+    def put(self, at, value):
+        struct.pack_into("<I", self.data, at, value)
+
+    def text(self, at):
+        return self.data[at:self.data.index(0, at)].decode()
+
+    def symbol(self, name):
+        table, names = self.by_name[".symtab"], self.field(self.by_name[".strtab"], 16)
+        for at in range(self.field(table, 16), self.field(table, 16) + self.field(table, 20), 16):
+            if self.text(names + self.field(at, 0)) == name:
+                return at
+        raise KeyError(name)
+
+    def drop(self, name):
+        """The function is not there."""
+        struct.pack_into("<H", self.data, self.symbol(name) + 14, 0)
+
+    def device(self, offset):
+        """Where a field of FlashDevice is."""
+        return self.field(self.by_name["DevDscr"], 16) + offset
+
+    def move(self, distance):
+        """Linked to another address."""
+        for name in ("PrgCode", "PrgData"):
+            if name in self.by_name:
+                self.put(self.by_name[name] + 12, self.field(self.by_name[name], 12) + distance)
+        for name in ("Init", "UnInit", "EraseSector", "ProgramPage", "EraseChip"):
+            at = self.symbol(name)
+            self.put(at + 4, self.field(at, 4) + distance)
+
+
+def quirks(folder):
+    """Name → an FLM for the STM32F103 with a habit of files in the field."""
+    def changed(change):
+        elf = Elf(flm(folder, "stm32f1-flash"))
+        change(elf)
+        return bytes(elf.data)
+    return {
+        "no-uninit": changed(lambda e: e.drop("UnInit")),
+        "no-erase-chip": changed(lambda e: e.drop("EraseChip")),
+        "linked-elsewhere": changed(lambda e: e.move(0x20000104)),
+        "no-times": changed(lambda e: (e.put(e.device(152), 0), e.put(e.device(156), 0))),
+        "endless-times": changed(lambda e: (e.put(e.device(152), 0xFFFFFFFF), e.put(e.device(156), 0xFFFFFFFF))),
+        "page-larger-than-ram": changed(lambda e: e.put(e.device(140), 0x8000)),
+        "larger-chip": changed(lambda e: (e.put(e.device(136), 0x80000))),
+    }
+
+
 def stm32f103(folder, **more):
     """Description and files of a pack for STM32F103."""
     return pdsc(STM32F103, **more), {"Flash/STM32F1.FLM": flm(folder, "stm32f1-flash")}

@@ -142,10 +142,6 @@ static void size_past_4g(guint8 *file)
 {
     put_u32(dev(file, 132), 0xFFFFF000);
 }
-static void no_time(guint8 *file)
-{
-    put_u32(dev(file, 152), 0);
-}
 static void sector_zero(guint8 *file)
 {
     put_u32(dev(file, 160), 0);
@@ -170,7 +166,7 @@ static const struct {
 } bad[] = {
     {"wrong-machine", wrong_machine, "it is not a little-endian, linked ELF file for 32-bit ARM"},
     {"no-magic", no_magic, "it is not an ELF file"},
-    {"code-elsewhere", code_elsewhere, "its section PrgCode does not begin at 0"},
+    {"code-elsewhere", code_elsewhere, "function Init lies outside PrgCode"},
     {"code-past-end", code_past_end, "section PrgCode reaches past the end of the file"},
     {"code-huge", code_huge, "section PrgCode is larger than the limit of 262144 bytes"},
     {"data-over-code", data_over_code, "its sections PrgCode and PrgData overlap"},
@@ -184,7 +180,6 @@ static const struct {
     {"name-endless", name_endless, "it has no name"},
     {"page-odd", page_odd, "its page of 1023 bytes is not a multiple of 4 from 4 to 65536"},
     {"size-past-4g", size_past_4g, "its memory is empty or does not end below 4 GiB"},
-    {"no-time", no_time, "its time limits (program 0 ms, erase 500 ms) are not from 1 to 600000 ms"},
     {"sector-zero", sector_zero, "sector entry 0 is empty or outside the memory"},
     {"sectors-endless", sectors_endless, "its list of sectors has no end"},
     {"sector-uneven", sector_uneven, "its last sector reaches past the end of the memory"},
@@ -202,6 +197,66 @@ static void test_bad(gconstpointer data)
     g_assert_error(error, IMP_ERROR, IMP_E_ALGORITHM_FILE);
     g_autofree char *text = g_strdup_printf("bad.flm is not a usable flash algorithm: %s", bad[i].reason);
     g_assert_cmpstr(error->message, ==, text);
+}
+
+/* The file with one habit of the field, and what comes of it. */
+static ImpAlgorithm *with(void (*change)(guint8 *file))
+{
+    guint8 *file = g_memdup2(flm_nrf51_code, flm_nrf51_code_bytes);
+    change(file);
+    g_autoptr(GBytes) bytes = g_bytes_new_take(file, flm_nrf51_code_bytes);
+    g_autoptr(GError) error = NULL;
+    ImpAlgorithm *a = imp_flm_parse(bytes, "habit.flm", &error);
+    g_assert_no_error(error);
+    return a;
+}
+
+static void no_uninit(guint8 *file)
+{
+    symbol(file, "UnInit")->st_shndx = SHN_UNDEF;
+}
+static void no_times(guint8 *file)
+{
+    put_u32(dev(file, 152), 0);
+    put_u32(dev(file, 156), 0);
+}
+static void endless_times(guint8 *file)
+{
+    put_u32(dev(file, 152), G_MAXUINT32);
+    put_u32(dev(file, 156), G_MAXUINT32);
+}
+/* All that is linked to 0 is linked to 0x20000104. */
+static void linked_elsewhere(guint8 *file)
+{
+    static const char *const functions[] = {"Init", "UnInit", "EraseSector", "ProgramPage", "EraseChip"};
+    section(file, "PrgCode")->sh_addr += 0x20000104;
+    section(file, "PrgData")->sh_addr += 0x20000104;
+    for (gsize i = 0; i < G_N_ELEMENTS(functions); i++)
+        symbol(file, functions[i])->st_value += 0x20000104;
+}
+static void dynamic(guint8 *file)
+{
+    ((Elf32_Ehdr *)(void *)file)->e_type = ET_DYN;
+}
+
+static void test_habits(void)
+{
+    static const guint8 returns_0[] = {0x00, 0x20, 0x70, 0x47};
+    g_autoptr(ImpAlgorithm) plain = with(dynamic), silent = with(no_uninit), timeless = with(no_times),
+                            endless = with(endless_times), elsewhere = with(linked_elsewhere);
+    gsize n_bytes;
+    const guint8 *blob = g_bytes_get_data(silent->blob, &n_bytes);
+    g_assert_cmpuint(silent->uninit + sizeof returns_0, ==, n_bytes);
+    g_assert_cmpmem(blob + silent->uninit, sizeof returns_0, returns_0, sizeof returns_0);
+    g_assert_cmpuint(plain->uninit, <, silent->uninit);
+    g_assert_true(timeless->program_ms_max == 1000 && timeless->erase_ms_max == 10000);
+    g_assert_true(endless->program_ms_max == IMP_ALGORITHM_TIMEOUT_MS_MAX &&
+                  endless->erase_ms_max == IMP_ALGORITHM_TIMEOUT_MS_MAX);
+    /* 4 bytes behind a multiple of 16: distances stay, and so does the alignment of words */
+    g_assert_cmpuint(elsewhere->init, ==, plain->init + 4);
+    g_assert_cmpuint(elsewhere->static_base, ==, plain->static_base + 4);
+    const guint8 *moved = g_bytes_get_data(elsewhere->blob, NULL);
+    g_assert_cmpmem(moved + 4, plain->uninit, g_bytes_get_data(plain->blob, NULL), plain->uninit);
 }
 
 /* Cut anywhere: refused, and nothing outside the bytes is read (AddressSanitizer looks). */
@@ -225,6 +280,7 @@ int main(int argc, char **argv)
         g_autofree char *path = g_strdup_printf("/device/flm/bad/%s", bad[i].name);
         g_test_add_data_func(path, GSIZE_TO_POINTER(i), test_bad);
     }
+    g_test_add_func("/device/flm/habits", test_habits);
     g_test_add_func("/device/flm/truncated", test_truncated);
     return g_test_run();
 }
