@@ -322,6 +322,12 @@ static void add_places(Builder *b)
             imp_yaml_fault(b->yaml, place->node, IMP_E_VALUE_TOO_LONG,
                            "value '%s' has %u bytes, its place has %u", value->name, uid_bytes,
                            place->size_bytes);
+        for (guint k = 0; k < recipe->steps->len; k++) {
+            ImpRecipeStep *step = &g_array_index(recipe->steps, ImpRecipeStep, k);
+            if (step->after_place == i + 1)
+                step->step.range =
+                    (ImpRange){place->address, place->address + MAX(place->size_bytes, 1u) - 1};
+        }
         if (place->size_bytes == 0)
             continue; /* the chip has no ID, or is not known: that is said elsewhere */
         if (place->over < 0)

@@ -71,6 +71,7 @@ typedef enum {
 typedef struct {
     const ImpYamlNode *node; /* NULL: a default step */
     ImpStep step; /* without ranges: those need the files */
+    guint after_place; /* BLANK_CHECK of this place, counted from 1; 0: the step's own range counts */
     gboolean *sources; /* PROGRAM, VERIFY: which; NULL: everything but places that are written after */
     ImpRecipeSpeaks speaks; /* RUN */
     const ImpYamlNode *speaks_node;

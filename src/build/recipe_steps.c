@@ -371,28 +371,25 @@ typedef struct {
     ImpStepKind kind;
     gboolean (*read)(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *recipe, ImpRecipeStep *step);
     const char *alone; /* what to say of the verb alone; NULL: it may stand alone, read gets NULL */
-    gboolean later; /* known, and not carried out by this version */
     gboolean finally; /* may stand there */
 } Verb;
 
 static const Verb verbs[] = {
-    {"erase", IMP_STEP_ERASE, read_erase, "say what to erase: 'erase: all' or 'erase: used'", FALSE, FALSE},
-    {"program", IMP_STEP_PROGRAM, read_program, NULL, FALSE, FALSE},
+    {"erase", IMP_STEP_ERASE, read_erase, "say what to erase: 'erase: all' or 'erase: used'", FALSE},
+    {"program", IMP_STEP_PROGRAM, read_program, NULL, FALSE},
     {"verify", IMP_STEP_VERIFY, read_verify, "say how to verify: 'verify: checksum' or 'verify: read-back'",
-     FALSE, FALSE},
-    {"read", IMP_STEP_READ, read_read, NULL, FALSE, FALSE},
-    {"reset", IMP_STEP_RESET, read_reset, NULL, FALSE, TRUE},
+     FALSE},
+    {"read", IMP_STEP_READ, read_read, NULL, FALSE},
+    {"reset", IMP_STEP_RESET, read_reset, NULL, TRUE},
     {"blank-check", IMP_STEP_BLANK_CHECK, read_blank_check,
-     "say what must be blank: 'blank-check: all' or 'blank-check: used'", TRUE, FALSE},
-    {"write", IMP_STEP_WRITE, read_write, "say what to write: 'write: {at: 0x…, value: 0x…}'", TRUE, TRUE},
-    {"expect", IMP_STEP_EXPECT, read_expect, "say what to expect: 'expect: {at: 0x…, equals: 0x…}'", TRUE,
-     FALSE},
-    {"protect", IMP_STEP_PROTECT, read_protect, "say how much to protect: 'protect: {level: 1}'", FALSE,
-     FALSE},
-    {"run", IMP_STEP_RUN, read_run, "say what to wait for: 'run: {expect-text: …}'", FALSE, FALSE},
-    {"delay", IMP_STEP_DELAY, read_delay, "say how long: 'delay: 20 ms'", TRUE, TRUE},
-    {"power", IMP_STEP_POWER, read_power, "say 'power: on', 'power: off' or 'power: cycle'", FALSE, TRUE},
-    {"test", IMP_STEP_TEST, read_test, "say what to run: 'test: {file: …}'", FALSE, FALSE},
+     "say what must be blank: 'blank-check: all' or 'blank-check: used'", FALSE},
+    {"write", IMP_STEP_WRITE, read_write, "say what to write: 'write: {at: 0x…, value: 0x…}'", TRUE},
+    {"expect", IMP_STEP_EXPECT, read_expect, "say what to expect: 'expect: {at: 0x…, equals: 0x…}'", FALSE},
+    {"protect", IMP_STEP_PROTECT, read_protect, "say how much to protect: 'protect: {level: 1}'", FALSE},
+    {"run", IMP_STEP_RUN, read_run, "say what to wait for: 'run: {expect-text: …}'", FALSE},
+    {"delay", IMP_STEP_DELAY, read_delay, "say how long: 'delay: 20 ms'", TRUE},
+    {"power", IMP_STEP_POWER, read_power, "say 'power: on', 'power: off' or 'power: cycle'", TRUE},
+    {"test", IMP_STEP_TEST, read_test, "say what to run: 'test: {file: …}'", FALSE},
 };
 
 /* ---- steps ---- */
@@ -420,9 +417,9 @@ static const Verb *find_verb(ImpYaml *yaml, const ImpYamlNode *node, const ImpYa
                 found = &verbs[i];
         if (found == NULL)
             unknown_verb(yaml, node);
-        else if (found->alone != NULL && !found->later)
+        else if (found->alone != NULL)
             imp_yaml_fault(yaml, node, IMP_E_SCHEMA, "%s", found->alone);
-        return found != NULL && (found->alone == NULL || found->later) ? found : NULL;
+        return found != NULL && found->alone == NULL ? found : NULL;
     }
     if (node->kind != IMP_YAML_MAP || node->n_items != 1) {
         imp_yaml_fault(yaml, node, IMP_E_SCHEMA, "a step has exactly one verb, this one has %zu",
@@ -449,12 +446,6 @@ static void read_step(ImpYaml *yaml, const ImpYamlNode *node, gboolean finally, 
         imp_yaml_fault(yaml, node, IMP_E_RECIPE,
                        "'%s' cannot stand in 'finally', which has reset, write, delay and power", verb->verb);
         return;
-    }
-    if (verb->later) {
-        imp_yaml_fault(yaml, node, IMP_E_RECIPE_UNSUPPORTED, "step '%s' is not supported by this version",
-                       verb->verb);
-        if (argument == NULL)
-            return;
     }
     ImpRecipeStep step = {.node = node, .step.kind = verb->kind};
     if (!verb->read(yaml, argument, recipe, &step)) {
@@ -502,9 +493,8 @@ static void add_after(ImpRecipe *recipe)
         if (!place->after)
             continue;
         ImpRecipeStep blank = {.node = place->node,
-                               .step = {.kind = IMP_STEP_BLANK_CHECK,
-                                        .blank = IMP_BLANK_RANGE,
-                                        .range = {place->address, place->address + place->size_bytes - 1}}};
+                               .step = {.kind = IMP_STEP_BLANK_CHECK, .blank = IMP_BLANK_RANGE},
+                               .after_place = i + 1};
         g_array_append_val(added, blank);
         sources[recipe->data->len + i] = TRUE;
     }

@@ -272,6 +272,13 @@ static void read_given_value(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipeVa
     imp_yaml_map_end(&m);
     value->size_min = (guint32)min;
     value->size_max = value->max_bytes = (guint32)max;
+    if (max > IMP_CONTENT_VALUE_BYTES_MAX &&
+        strlen(value->name) + strlen(IMP_CONTENT_DIGEST_SUFFIX) > IMP_CONTENT_NAME_MAX)
+        imp_yaml_fault(
+            yaml, value->node, IMP_E_SCHEMA,
+            "the record has a value of more than %d bytes by its digest, under NAME" IMP_CONTENT_DIGEST_SUFFIX
+            ": the name is too long for that",
+            IMP_CONTENT_VALUE_BYTES_MAX);
 }
 
 static void read_test_value(ImpYaml *yaml, const ImpYamlNode *node, const ImpYamlNode *size,
@@ -281,12 +288,6 @@ static void read_test_value(ImpYaml *yaml, const ImpYamlNode *node, const ImpYam
     value->block = imp_yaml_string(yaml, node, 1, IMP_CONTENT_NAME_MAX, NULL);
     value->block_bytes = value->max_bytes =
         (guint32)imp_yaml_quantity(yaml, size, IMP_UNIT_BYTES, 1, IMP_CONTENT_VALUE_BYTES_MAX, BLOCK_BYTES);
-}
-
-/* What the language has and this version does not carry out. */
-static void later(ImpYaml *yaml, const ImpYamlNode *node, const char *what)
-{
-    imp_yaml_fault(yaml, node, IMP_E_RECIPE_UNSUPPORTED, "%s is not supported by this version", what);
 }
 
 static void read_kind(ImpYamlMap *m, ImpYaml *yaml, const ImpRecipe *recipe, ImpRecipeValue *value)
@@ -307,10 +308,8 @@ static void read_kind(ImpYamlMap *m, ImpYaml *yaml, const ImpRecipe *recipe, Imp
         read_read_value(yaml, read, value);
     } else if (barcode != NULL) {
         read_barcode_value(yaml, barcode, value);
-        later(yaml, barcode, "'barcode' in a value");
     } else if (given != NULL) {
         read_given_value(yaml, given, value);
-        later(yaml, given, "'given' in a value");
     } else {
         read_test_value(yaml, from_test, imp_yaml_get(m, "size"), value);
     }
@@ -435,8 +434,6 @@ static void read_place(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *recipe
     const ImpRecipeValue *value = &g_array_index(recipe->values, ImpRecipeValue, index);
     if (!read_place_size(yaml, at, size, value, &place))
         return;
-    if (place.after)
-        later(yaml, when, "'when: after'");
     place.value_index = (guint32)index;
     g_array_append_val(recipe->places, place);
 }

@@ -50,8 +50,8 @@ static char *nearest_option(const char *mistyped)
     return nearest != NULL ? g_strdup_printf("; did you mean --%s?", nearest) : g_strdup("");
 }
 
-/* Reads the option at argv[*index]; moves *index over its value. -D and --probe may come more than
- * once, -D with its value in the same word. */
+/* Reads the option at argv[*index]; moves *index over its value. -D, --probe and --set may come more
+ * than once, -D with its value in the same word. */
 static gboolean parse_option(int argc, char *const *argv, int *index, ImpCli *cli, GPtrArray *definitions,
                              GError **error)
 {
@@ -88,6 +88,8 @@ static gboolean parse_option(int argc, char *const *argv, int *index, ImpCli *cl
         g_ptr_array_add(definitions, (gpointer)value);
     } else if (option == IMP_OPTION_PROBE) {
         cli->probes[cli->n_probes++] = value;
+    } else if (option == IMP_OPTION_SET) {
+        cli->sets[cli->n_sets++] = value;
     } else if (cli->values[option] != NULL && entry->value != NULL) {
         imp_error_set(error, IMP_E_ARGUMENT, "--%s is given twice", entry->name);
         return FALSE;
@@ -153,9 +155,10 @@ gboolean imp_cli_parse(int argc, char *const *argv, ImpCli *out_cli, GError **er
 {
     ImpCli cli = *out_cli;
     g_autoptr(GString) words = g_string_new("");
-    g_autofree const char **arguments = g_new0(const char *, 2 * ((gsize)argc + 1));
+    g_autofree const char **arguments = g_new0(const char *, 3 * ((gsize)argc + 1));
     g_autoptr(GPtrArray) definitions = g_ptr_array_new();
     cli.probes = arguments + argc + 1;
+    cli.sets = cli.probes + argc + 1;
     gboolean options_over = FALSE, command_over = FALSE;
     for (int i = 1; i < argc; i++) {
         if (!options_over && argv[i][0] == '-' && argv[i][1] != '\0') {

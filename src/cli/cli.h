@@ -19,6 +19,7 @@ typedef enum {
     IMP_OPTION_VERSION,
     IMP_OPTION_ALL,
     IMP_OPTION_AUTHOR_KEY,
+    IMP_OPTION_BARCODE,
     IMP_OPTION_CA,
     IMP_OPTION_CODE_FILE,
     IMP_OPTION_NUMBER_COUNT,
@@ -50,6 +51,7 @@ typedef enum {
     IMP_OPTION_RELEASE,
     IMP_OPTION_RESULT,
     IMP_OPTION_SERIAL,
+    IMP_OPTION_SET,
     IMP_OPTION_SOCKET,
     IMP_OPTION_SUITE,
     IMP_OPTION_TO,
@@ -115,6 +117,8 @@ struct ImpCli {
     const char *const *definitions; /* of every -D, NULL-terminated; strings borrowed from argv */
     const char **probes; /* every --probe in its order, behind arguments in the same allocation */
     guint n_probes;
+    const char **sets; /* every --set likewise */
+    guint n_sets;
     gboolean json; /* print nothing on out but the result */
     json_t *result; /* an object, what --json prints; commands add to it */
     gboolean told; /* the error has been shown already, beside its launch */

@@ -57,7 +57,10 @@ static void add_report(json_t *object, const ImpReport *report)
     }
     for (guint32 i = 0; i < report->n_reads; i++) {
         g_autofree char *bytes = imp_hex_encode(report->reads[i].bytes, report->reads[i].n_bytes);
-        json_array_append_new(reads, json_pack("{s:s, s:s}", "name", report->reads[i].name, "bytes", bytes));
+        json_t *reading = json_pack("{s:s, s:s}", "name", report->reads[i].name, "bytes", bytes);
+        if (report->reads[i].n_bytes == 0)
+            json_object_set_new(reading, "redacted", json_true());
+        json_array_append_new(reads, reading);
     }
     json_object_set_new(object, "numbers", numbers);
     json_object_set_new(object, "reads", reads);
@@ -255,8 +258,10 @@ static void print_values(FILE *out, const json_t *launch)
         print_value(out, width, imp_answer_text(item, "pool"), imp_answer_text(item, "text"), fate(launch));
     print_value(out, width, "uid", imp_answer_text(launch, "uid"), "");
     /* a value called uid is the same bytes once more */
-    json_array_foreach(reads, i, item) if (strcmp(imp_answer_text(item, "name"), "uid") != 0)
-        print_value(out, width, imp_answer_text(item, "name"), imp_answer_text(item, "bytes"), "");
+    json_array_foreach(reads, i, item) if (strcmp(imp_answer_text(item, "name"), "uid") != 0) print_value(
+        out, width, imp_answer_text(item, "name"),
+        json_is_true(json_object_get(item, "redacted")) ? IMP_WIRE_REDACTED : imp_answer_text(item, "bytes"),
+        "");
     g_autofree char *times = times_text(launch);
     print_value(out, width, "times", times, "");
 }

@@ -2,6 +2,7 @@
  * station's, with a ledger of its own in the user's data folder. */
 #include "cli/commands.h"
 #include "cli/contact.h"
+#include "cli/given.h"
 #include "cli/probe.h"
 #include "cli/progress.h"
 #include "cli/recipe.h"
@@ -267,7 +268,8 @@ gboolean imp_command_run(ImpCli *cli, GError **error)
     const char *release = imp_cli_has(cli, IMP_OPTION_RELEASE) ? cli->values[IMP_OPTION_RELEASE] : NULL;
     gboolean several = FALSE;
     g_auto(GStrv) specs = imp_cli_probe_specs(cli, &several, error);
-    if (specs == NULL || !check_contact(cli, specs, error))
+    g_auto(ImpCliGiven) given = {.n_items = 0};
+    if (specs == NULL || !check_contact(cli, specs, error) || !imp_cli_given_init(cli, &given, error))
         return FALSE;
     if (several && imp_cli_has(cli, IMP_OPTION_SERIAL)) {
         imp_error_set(error, IMP_E_ARGUMENT, "--serial names the line of one unit; give one --probe with it");
@@ -277,7 +279,11 @@ gboolean imp_command_run(ImpCli *cli, GError **error)
     g_autoptr(ImpObject) object = imp_recipe_object(cli, cli->arguments[0], release, &restrictions, error);
     g_autofree char *pool_id =
         object != NULL && object->content->n_pools > 0 ? g_strdup(object->content->pools[0].id) : NULL;
-    if (object == NULL || !imp_numbers_narrow(object->content, &restrictions, error))
+    if (object == NULL || !imp_numbers_narrow(object->content, &restrictions, error) ||
+        !imp_given_check(object->content, given.items, given.n_items, error) ||
+        !imp_given_check_units(object->content,
+                               imp_cli_has(cli, IMP_OPTION_ON_CONTACT) ? G_MAXSIZE : g_strv_length(specs),
+                               error))
         return FALSE;
     g_autoptr(ImpLedger) ledger = open_ledger(env, error);
     ImpId id = image_id(object->content, release != NULL ? release : "", &restrictions);
@@ -289,7 +295,9 @@ gboolean imp_command_run(ImpCli *cli, GError **error)
                                 .authority = authority,
                                 .clock = env->clock,
                                 .random = env->random,
-                                .order = cli->values[IMP_OPTION_ORDER]};
+                                .order = cli->values[IMP_OPTION_ORDER],
+                                .given = given.items,
+                                .n_given = given.n_items};
     say_content(cli, object->content);
     say_numbers(cli, pool_id, &restrictions);
     gboolean good = (imp_cli_has(cli, IMP_OPTION_ON_CONTACT) ? imp_cli_run_on_contact : run_once)(

@@ -1,6 +1,7 @@
 /* imprint station launch: starts the ports and shows how each goes on until all have ended. */
 #include "cli/answer.h"
 #include "cli/commands.h"
+#include "cli/given.h"
 #include "cli/progress.h"
 #include "cli/remote.h"
 
@@ -30,7 +31,8 @@ static json_t *ports_json(const char *text, GError **error)
 static json_t *start(ImpCli *cli, ImpHttpClient *client, GError **error)
 {
     const char *ports_text = imp_cli_has(cli, IMP_OPTION_PORTS) ? cli->values[IMP_OPTION_PORTS] : "all";
-    json_t *ports = ports_json(ports_text, error);
+    g_auto(ImpCliGiven) given = {.n_items = 0};
+    json_t *ports = imp_cli_given_init(cli, &given, error) ? ports_json(ports_text, error) : NULL;
     if (ports == NULL)
         return NULL;
     json_t *body = json_pack("{s:s, s:o}", "image", cli->arguments[0], "ports", ports);
@@ -40,6 +42,7 @@ static json_t *start(ImpCli *cli, ImpHttpClient *client, GError **error)
     }
     if (imp_cli_has(cli, IMP_OPTION_ORDER))
         json_object_set_new(body, "order", json_string(cli->values[IMP_OPTION_ORDER]));
+    imp_cli_given_json(&given, body);
     json_t *answer = imp_http_call_json(client, "POST", "/v1/launches", body, error);
     json_decref(body);
     return answer;

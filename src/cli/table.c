@@ -11,6 +11,7 @@ const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
     [IMP_OPTION_VERSION] = {"version", 0, NULL, "print the version"},
     [IMP_OPTION_ALL] = {"all", 0, NULL, "also permits that came to nothing: no chip was touched"},
     [IMP_OPTION_AUTHOR_KEY] = {"author-key", 0, "FILE", "the author's key"},
+    [IMP_OPTION_BARCODE] = {"barcode", 0, "TEXT", "the text of the unit's label, as it was scanned"},
     [IMP_OPTION_CA] = {"ca", 0, "FILE", "certificate of the cloud's CA (PEM)"},
     [IMP_OPTION_CODE_FILE] = {"code-file", 0, "FILE", "read the code from a file; - is standard input"},
     [IMP_OPTION_NUMBER_COUNT] = {"count", 0, "NUMBER", "how many"},
@@ -46,6 +47,7 @@ const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
                            "write what --json prints into a file, beside the ordinary output"},
     [IMP_OPTION_SERIAL] = {"serial", 0, "LINE",
                            "the unit's serial line: serial:/dev/DEVICE[:BAUD] or tcp:HOST:PORT"},
+    [IMP_OPTION_SET] = {"set", 0, "NAME=DATA", "data for a value: text, hex:00FF or file:PATH"},
     [IMP_OPTION_SOCKET] = {"socket", 0, "PATH", "the station's control socket"},
     [IMP_OPTION_SUITE] = {"suite", 0, "1|2", "1: EC P-256 (default), 2: RSA 3072"},
     [IMP_OPTION_TO] = {"to", 0, "FILE", "the station's sealing key (its public half)"},
@@ -59,7 +61,8 @@ const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
 #define CLOUD   O(TOKEN_FILE)
 
 const ImpCommandEntry imp_cli_commands[] = {
-    {"run", "RECIPE", 1, 1, O(PROBE) | O(RELEASE) | O(ORDER) | O(DEFINE) | O(ON_CONTACT) | O(SERIAL),
+    {"run", "RECIPE", 1, 1,
+     O(PROBE) | O(RELEASE) | O(ORDER) | O(DEFINE) | O(ON_CONTACT) | O(SERIAL) | O(SET) | O(BARCODE),
      imp_command_run, "program the chip on the desk: no cloud, no keys, no daemon",
      "Builds the recipe in memory and carries it out on one chip. Counts, serial numbers and records are "
      "kept in\n"
@@ -77,7 +80,7 @@ const ImpCommandEntry imp_cli_commands[] = {
      "the probes, until Ctrl-C (or no more units may be made); then a summary. A board that is there at the "
      "beginning\n"
      "is the first. A probe may be unplugged and plugged in again."},
-    {"try", "RECIPE", 1, 1, O(RELEASE) | O(ORDER) | O(DEFINE), imp_command_try,
+    {"try", "RECIPE", 1, 1, O(RELEASE) | O(ORDER) | O(DEFINE) | O(SET) | O(BARCODE), imp_command_try,
      "carry a recipe out on a virtual board: a trial that uses nothing up",
      "Starts imprint-board with the recipe's chip, blank, does there what imprint run does, and ends it. "
      "Counts "
@@ -180,8 +183,8 @@ const ImpCommandEntry imp_cli_commands[] = {
     {"station load", "IMAGE", 1, 1, STATION, imp_command_station_load, "load an image file", NULL},
     {"station delete", "IMAGE", 1, 1, STATION, imp_command_station_delete, "delete an image; its counts stay",
      NULL},
-    {"station launch", "IMAGE", 1, 1, STATION | O(PORTS) | O(ORDER), imp_command_station_launch,
-     "program the chips in the ports, and show how it goes on",
+    {"station launch", "IMAGE", 1, 1, STATION | O(PORTS) | O(ORDER) | O(SET) | O(BARCODE),
+     imp_command_station_launch, "program the chips in the ports, and show how it goes on",
      "IMAGE is an image's ID or its name. Ends when every port has ended; the exit status is that of the "
      "worst.\n"
      "Ctrl-C ends only the showing: the launches go on, and `imprint station cancel PORT` ends one."},

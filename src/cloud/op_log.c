@@ -197,7 +197,8 @@ static void add_reads(GString *out, const ImpReport *report)
     g_autoptr(GString) all = g_string_new(NULL);
     for (guint32 i = 0; i < report->n_reads; i++) {
         g_autofree char *hex = imp_hex_encode(report->reads[i].bytes, report->reads[i].n_bytes);
-        g_string_append_printf(all, "%s%s=%s", i > 0 ? ";" : "", report->reads[i].name, hex);
+        g_string_append_printf(all, "%s%s=%s", i > 0 ? ";" : "", report->reads[i].name,
+                               report->reads[i].n_bytes > 0 ? hex : IMP_WIRE_REDACTED);
     }
     add_field(out, all->str);
 }

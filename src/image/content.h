@@ -22,11 +22,13 @@
 #define IMP_CONTENT_VALUE_BYTES_MAX 64 /* of one value that is read, scanned or measured by a test */
 #define IMP_CONTENT_PLACE_BYTES_MAX 4096 /* also of one given value */
 #define IMP_CONTENT_LOGGED_MAX      16 /* values that are no numbers of pools, in one record */
-#define IMP_CONTENT_WRITE_MAX       64 /* bytes of one write step */
-#define IMP_CONTENT_TEXT_MAX        256 /* bytes of an expected text, or of a label's rule */
-#define IMP_CONTENT_WAIT_MS_MAX     (10 * 60 * 1000) /* of a delay or a limit of time */
-#define IMP_CONTENT_MV_MAX          60000
-#define IMP_CONTENT_DATA_MAX        (64u * 1024 * 1024) /* all segments together */
+#define IMP_CONTENT_DIGEST_SUFFIX                                                                            \
+    ".sha256" /* of the name under which a long given value stands in a record */
+#define IMP_CONTENT_WRITE_MAX   64 /* bytes of one write step */
+#define IMP_CONTENT_TEXT_MAX    256 /* bytes of an expected text, or of a label's rule */
+#define IMP_CONTENT_WAIT_MS_MAX (10 * 60 * 1000) /* of a delay or a limit of time */
+#define IMP_CONTENT_MV_MAX      60000
+#define IMP_CONTENT_DATA_MAX    (64u * 1024 * 1024) /* all segments together */
 
 /* Consecutive bytes of the merged memory map. Segments are sorted by address and neither overlap nor touch, except
  * where two data sources meet: each segment belongs to one. */

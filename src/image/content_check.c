@@ -188,6 +188,10 @@ static gboolean check_value(const ImpContent *content, const ImpValue *value, GE
     case IMP_VALUE_BARCODE:
         return check_rule(value, error);
     case IMP_VALUE_GIVEN:
+        if (value->size_max > IMP_CONTENT_VALUE_BYTES_MAX &&
+            strlen(value->name) + strlen(IMP_CONTENT_DIGEST_SUFFIX) > IMP_CONTENT_NAME_MAX)
+            return broken(error, "the name of value '%s' is too long for a record of its digest",
+                          value->name);
         return check_bytes(value, "is given with", value->size_min, value->size_max, error) &&
                check_bytes(value, "is given with", value->size_max, IMP_CONTENT_PLACE_BYTES_MAX, error);
     case IMP_VALUE_FROM_TEST:

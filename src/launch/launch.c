@@ -16,6 +16,7 @@ struct ImpLaunch {
     ImpReport report;
     ImpLaunchView view;
     GError *error; /* the first that happened; view.error points to it at the end */
+    GError *given_error; /* what comes with the launch is not good: it is refused */
     GBytes **values; /* one for each of content->values; NULL = not known yet */
     ImpUnitMap *map; /* of the command at work */
     gsize step; /* next of content->steps; while finishing: of content->finally */
@@ -300,6 +301,31 @@ static void next(ImpLaunch *launch)
         let_go(launch);
 }
 
+/* Into the record, as the image says: a value that is redacted without its bytes, one that is too long as its digest. */
+static void log_value(ImpLaunch *launch, const ImpValue *value, GBytes *bytes)
+{
+    ImpReport *report = &launch->report;
+    gsize n_bytes;
+    const guint8 *data = g_bytes_get_data(bytes, &n_bytes);
+    if (!value->log || report->n_reads >= IMP_WIRE_READS_MAX)
+        return;
+    ImpReading *reading = &report->reads[report->n_reads++];
+    g_strlcpy(reading->name, value->name, sizeof reading->name);
+    if (value->redact)
+        return;
+    if (n_bytes <= sizeof reading->bytes) {
+        memcpy(reading->bytes, data, n_bytes);
+        reading->n_bytes = (guint8)n_bytes;
+        return;
+    }
+    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+    gsize n_digest = sizeof reading->bytes;
+    g_checksum_update(sum, data, (gssize)n_bytes);
+    g_checksum_get_digest(sum, reading->bytes, &n_digest);
+    reading->n_bytes = (guint8)n_digest;
+    g_strlcat(reading->name, IMP_CONTENT_DIGEST_SUFFIX, sizeof reading->name);
+}
+
 /* What a read step read under the value's name, or a test delivered under its block's. */
 static gboolean is_for(const ImpReading *reading, ImpCommandKind kind, const ImpValue *value)
 {
@@ -311,7 +337,6 @@ static gboolean is_for(const ImpReading *reading, ImpCommandKind kind, const Imp
 static void take_reading(ImpLaunch *launch, const ImpReading *reading, gsize index)
 {
     const ImpValue *value = &launch->content->values[index];
-    ImpReport *report = &launch->report;
     if (value->kind == IMP_VALUE_FROM_TEST && reading->n_bytes != value->block_bytes) {
         GError *error = NULL;
         imp_error_set(&error, IMP_E_TEST_MESSAGE,
@@ -321,11 +346,7 @@ static void take_reading(ImpLaunch *launch, const ImpReading *reading, gsize ind
         return;
     }
     launch->values[index] = g_bytes_new(reading->bytes, reading->n_bytes);
-    if (!value->log || report->n_reads >= IMP_WIRE_READS_MAX)
-        return;
-    ImpReading *logged = &report->reads[report->n_reads++];
-    *logged = *reading;
-    g_strlcpy(logged->name, value->name, sizeof logged->name);
+    log_value(launch, value, launch->values[index]);
 }
 
 static void take_reads(ImpLaunch *launch, const ImpPortEvent *event)
@@ -384,6 +405,27 @@ static void on_port_event(gpointer user, const ImpPortEvent *event)
     next(launch);
 }
 
+/* What was given becomes the values that it is for; what is wrong with it is told when the launch is started. */
+static void take_given(ImpLaunch *launch, const ImpGiven *given, gsize n_given)
+{
+    if (!imp_given_check(launch->content, given, n_given, &launch->given_error))
+        return;
+    for (gsize v = 0; v < launch->content->n_values; v++) {
+        GBytes *bytes = imp_given_find(launch->content, v, given, n_given);
+        if (bytes != NULL)
+            launch->values[v] = g_bytes_ref(bytes);
+    }
+}
+
+static void log_given(ImpLaunch *launch)
+{
+    for (gsize v = 0; v < launch->content->n_values; v++) {
+        const ImpValue *value = &launch->content->values[v];
+        if (value->kind == IMP_VALUE_BARCODE || value->kind == IMP_VALUE_GIVEN)
+            log_value(launch, value, launch->values[v]);
+    }
+}
+
 /* The permit's numbers become the values of their pools. */
 static void take_numbers(ImpLaunch *launch, const ImpAnswer *answer)
 {
@@ -419,6 +461,7 @@ static void on_started(gpointer user, gboolean begun, const ImpAnswer *answer, c
     launch->began_boot_us = launch->phase_began_us = imp_clock_boot_us(launch->clock);
     launch->report.began_real_us = imp_clock_real_us(launch->clock);
     take_numbers(launch, answer);
+    log_given(launch);
     if (launch->cancelled) {
         imp_error_set(&launch->error, IMP_E_CANCELLED,
                       "the launch was cancelled before it touched the target");
@@ -449,6 +492,7 @@ ImpLaunch *imp_launch_new(const ImpLaunchOptions *options)
     g_strlcpy(launch->report.person, options->person != NULL ? options->person : "",
               sizeof launch->report.person);
     launch->values = g_new0(GBytes *, options->content->n_values + 1);
+    take_given(launch, options->given, options->n_given);
     launch->view.launch = launch->want.launch;
     launch->view.image = launch->want.image;
     launch->view.state = IMP_LAUNCH_ASKING;
@@ -462,6 +506,11 @@ void imp_launch_start(ImpLaunch *launch)
     launch->started = TRUE;
     guint64 address;
     if (!imp_launch_able(launch->content, &launch->error)) {
+        finish(launch, IMP_LAUNCH_REFUSED);
+        return;
+    }
+    if (launch->given_error != NULL) {
+        launch->error = g_steal_pointer(&launch->given_error);
         finish(launch, IMP_LAUNCH_REFUSED);
         return;
     }
@@ -504,5 +553,6 @@ void imp_launch_free(ImpLaunch *launch)
     g_free(launch->values);
     imp_unit_map_free(launch->map);
     g_clear_error(&launch->error);
+    g_clear_error(&launch->given_error);
     g_free(launch);
 }

@@ -7,6 +7,7 @@
  * Thread rule: the event loop's thread only. */
 #pragma once
 
+#include "launch/given.h"
 #include "launch/port.h"
 #include "wire/authority.h"
 
@@ -37,12 +38,6 @@ typedef struct {
 /* Called at each change; in the states passed, failed, refused for the last time. */
 typedef void (*ImpLaunchFn)(gpointer user, const ImpLaunchView *view);
 
-/* What comes with the launch: dynamic data, the label that was scanned. */
-typedef struct {
-    const char *name; /* of a value; NULL: the scanned label, for every value of kind barcode */
-    GBytes *bytes;
-} ImpGiven;
-
 typedef struct {
     const ImpContent *content; /* borrowed until the launch is freed */
     ImpId image;
@@ -53,7 +48,7 @@ typedef struct {
     const char *port_name; /* for the record */
     const char *order; /* NULL = none */
     const char *person; /* NULL = nobody signed in */
-    const ImpGiven *given;
+    const ImpGiven *given; /* a launch whose data are not all good is refused */
     gsize n_given;
     ImpLaunchFn changed;
     gpointer user;

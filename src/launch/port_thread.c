@@ -97,7 +97,9 @@ static ImpWorkFn work_of(ImpCommandKind kind)
         [IMP_COMMAND_READ] = imp_work_read,       [IMP_COMMAND_RESET] = imp_work_reset,
         [IMP_COMMAND_FINISH] = imp_work_finish,   [IMP_COMMAND_RUN] = imp_work_run,
         [IMP_COMMAND_TEST] = imp_work_test,       [IMP_COMMAND_POWER] = imp_work_power,
-        [IMP_COMMAND_PROTECT] = imp_work_protect,
+        [IMP_COMMAND_PROTECT] = imp_work_protect, [IMP_COMMAND_BLANK_CHECK] = imp_work_blank_check,
+        [IMP_COMMAND_WRITE] = imp_work_write,     [IMP_COMMAND_EXPECT] = imp_work_expect,
+        [IMP_COMMAND_DELAY] = imp_work_delay,
     };
     g_assert(kind < G_N_ELEMENTS(works) &&
              works[kind] != NULL); /* launch/able.c lets no other step through */

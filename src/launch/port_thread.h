@@ -43,6 +43,11 @@ gboolean imp_work_flash(ImpThreadPort *port, const ImpCommand *command, ImpPortE
 gboolean imp_work_read(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error);
 gboolean imp_work_run(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error);
 gboolean imp_work_test(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error);
+gboolean imp_work_blank_check(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event,
+                              GError **error);
+gboolean imp_work_write(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error);
+gboolean imp_work_expect(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error);
+gboolean imp_work_delay(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error);
 gboolean imp_work_reset(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error);
 
 gboolean imp_work_power(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error);

@@ -6,10 +6,12 @@
 #include "base/json.h"
 #include "base/queue.h"
 #include "http/server/server.h"
+#include "station/given.h"
 #include "wire/wire.h"
 
 #define QUERIES_MAX    7
 #define JSON_BODY_MAX  (64 * 1024)
+#define START_BODY_MAX (1024 * 1024) /* with dynamic data */
 #define GRANT_BODY_MAX (64 * 1024)
 #define POLL_MS_MAX    60000
 #define EVENTS_MAX     1000
@@ -199,6 +201,10 @@ static void post_launch(ImpApi *api, Ask *ask)
         launch.order = imp_json_string(&r, "order", 0, IMP_WIRE_NAME_SIZE - 1);
     if (imp_json_has(&r, "person"))
         launch.person = imp_json_string(&r, "person", 0, IMP_WIRE_NAME_SIZE - 1);
+    g_auto(ImpStationGiven) given = {.n_items = 0};
+    imp_station_given_read(&r, &given);
+    launch.given = given.items;
+    launch.n_given = given.n_items;
     guint64 event = imp_events_last(imp_station_events(api->station));
     if (imp_json_end(&r, &error) && imp_station_launch(api->station, &launch, &launches, &error)) {
         json_t *answer = with("launches", launches);
@@ -553,7 +559,7 @@ static const ImpHttpRoute routes[] = {
     ROUTE("GET", "/v1/images/{id}", NONE, 0, h_image),
     ROUTE("DELETE", "/v1/images/{id}", NONE, 0, h_delete),
     ROUTE("GET", "/v1/launches", NONE, 0, h_launches),
-    ROUTE("POST", "/v1/launches", MEMORY, JSON_BODY_MAX, h_start),
+    ROUTE("POST", "/v1/launches", MEMORY, START_BODY_MAX, h_start),
     ROUTE("GET", "/v1/launches/{id}", NONE, 0, h_launch),
     ROUTE("POST", "/v1/launches/{id}/cancel", MEMORY, JSON_BODY_MAX, h_cancel),
     ROUTE("GET", "/v1/events", NONE, 0, h_events),

@@ -332,6 +332,8 @@ static Work *work_new(ImpStation *station, StationPort *port, Opened *opened, co
         .port_name = port->config->name,
         .order = work->order,
         .person = work->person,
+        .given = request->given,
+        .n_given = request->n_given,
         .changed = on_changed,
         .user = work,
     });
@@ -353,7 +355,8 @@ gboolean imp_station_launch(ImpStation *station, const ImpStationLaunch *request
     if (ports == NULL)
         return FALSE;
     g_autoptr(ImpImage) image = imp_launches_open(station, entry, error);
-    if (image == NULL)
+    if (image == NULL || !imp_given_check(image->content, request->given, request->n_given, error) ||
+        !imp_given_check_units(image->content, ports->len, error))
         return FALSE;
     if (image->clear->kind == IMP_IMAGE_SAP && !register_sap(station, image, error))
         return FALSE;

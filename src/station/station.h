@@ -11,6 +11,7 @@
 #include <jansson.h>
 
 #include "base/env.h"
+#include "launch/given.h"
 #include "station/config.h"
 #include "station/events.h"
 #include "station/store.h"
@@ -85,10 +86,12 @@ typedef struct {
     const char *image; /* ID or name */
     const char *const *ports; /* NULL-terminated names; NULL = all */
     const char *order, *person; /* "" = none */
+    const ImpGiven *given; /* launch/given.h */
+    gsize n_given;
 } ImpStationLaunch;
 
 /* Starts one launch on each port, all or none; *out_launches is a new array of documents. Errors: E6001, E6002, E6006, E1009,
- * E6011, what opening the image says, E5009. */
+ * E6011, what opening the image says, E5009, E2205 to E2208. */
 gboolean imp_station_launch(ImpStation *station, const ImpStationLaunch *request, json_t **out_launches,
                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Errors: E1009; E1007: it has ended. */

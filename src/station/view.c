@@ -65,6 +65,8 @@ static json_t *reads_of(const ImpReport *report)
         json_t *item = json_object();
         set_text(item, "name", report->reads[i].name);
         set_hex(item, "bytes", report->reads[i].bytes, report->reads[i].n_bytes);
+        if (report->reads[i].n_bytes == 0)
+            json_object_set_new(item, "redacted", json_true());
         json_array_append_new(list, item);
     }
     return list;
@@ -348,7 +350,8 @@ void imp_view_csv(GString *text, const ImpLedgerLogEntry *entry, const char *kin
     g_autoptr(GString) reads = g_string_new(NULL);
     for (guint32 i = 0; i < report->n_reads; i++) {
         g_autofree char *hex = imp_hex_encode(report->reads[i].bytes, report->reads[i].n_bytes);
-        g_string_append_printf(reads, "%s%s=%s", i > 0 ? " " : "", report->reads[i].name, hex);
+        g_string_append_printf(reads, "%s%s=%s", i > 0 ? " " : "", report->reads[i].name,
+                               report->reads[i].n_bytes > 0 ? hex : IMP_WIRE_REDACTED);
     }
     csv_text(text, reads->str);
     csv_u64(text, report->link_waits);

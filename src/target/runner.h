@@ -83,6 +83,11 @@ gboolean imp_runner_check(ImpRunner *runner, ImpRunnerCheck *checks, gsize n_che
 #define IMP_RUNNER_CRC_CYCLES  8
 #define IMP_RUNNER_CHECK_BYTES 64
 
+/* Calls the algorithm's BlankCheck, which it must have, on a halted runner (imp_runner_halted_start). *out_blank: what it says.
+ * size_bytes: at most IMP_RUNNER_CHUNK_MAX, with address a multiple of 4. */
+gboolean imp_runner_halted_blank(ImpRunner *runner, gsize algorithm, guint32 address, guint32 size_bytes,
+                                 gboolean *out_blank, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* The two kinds, for imp_runner_start. */
 ImpRunner *imp_runner_resident_start(ImpTarget *target, const ImpDevice *device,
                                      const ImpAlgorithm *const *algorithms, gsize n_algorithms,

@@ -44,8 +44,8 @@ static gboolean fail_call(Halted *runner, const Call *call, int code, const char
     return FALSE;
 }
 
-/* One function from start to return; its result must be 0. */
-static gboolean run(Halted *runner, const Call *call, GError **error)
+/* One function from start to return. */
+static gboolean run_to_return(Halted *runner, const Call *call, guint32 *out_result, GError **error)
 {
     const ImpCoreRegister registers[] = {
         {0, call->arguments[0]},
@@ -59,19 +59,28 @@ static gboolean run(Halted *runner, const Call *call, GError **error)
     };
     ImpTarget *target = runner->target;
     gboolean halted = FALSE;
-    guint32 pc, result;
+    guint32 pc;
     if (!imp_target_write_registers(target, registers, G_N_ELEMENTS(registers), error) ||
         !imp_target_resume(target, error) || !imp_target_wait_halt(target, call->limit_ms, &halted, error))
         return FALSE;
     if (!halted)
         return fail_call(runner, call, IMP_E_ALGORITHM_TIMEOUT, "does not return", error);
     if (!imp_target_read_register(target, IMP_REGISTER_PC, &pc, error) ||
-        !imp_target_read_register(target, 0, &result, error))
+        !imp_target_read_register(target, 0, out_result, error))
         return FALSE;
     if ((pc & ~1u) != runner->back) {
         g_autofree char *where = g_strdup_printf("stopped the core at 0x%08X", pc);
         return fail_call(runner, call, IMP_E_ALGORITHM_CRASHED, where, error);
     }
+    return TRUE;
+}
+
+/* The same; its result must be 0. */
+static gboolean run(Halted *runner, const Call *call, GError **error)
+{
+    guint32 result;
+    if (!run_to_return(runner, call, &result, error))
+        return FALSE;
     if (result == 0)
         return TRUE;
     g_autofree char *what = g_strdup_printf("returned %u", result);
@@ -188,6 +197,24 @@ static gboolean halted_program(ImpRunner *base, gsize algorithm, guint32 address
         !run(runner, &call, error))
         return FALSE;
     runner->events.programmed(runner->events.user, a->page_bytes);
+    return TRUE;
+}
+
+gboolean imp_runner_halted_blank(ImpRunner *base, gsize algorithm, guint32 address, guint32 size_bytes,
+                                 gboolean *out_blank, GError **error)
+{
+    Halted *runner = (Halted *)base;
+    const ImpAlgorithm *a = runner->algorithms[algorithm];
+    const Call call = {"BlankCheck",
+                       a->blank_check,
+                       {address, size_bytes, a->erased_byte},
+                       address,
+                       a->erase_ms_max + IMP_RUNNER_GRACE_MS};
+    guint32 result;
+    g_assert(a->blank_check != IMP_ENTRY_NONE);
+    if (!enter(runner, algorithm, FUNCTION_ERASE, error) || !run_to_return(runner, &call, &result, error))
+        return FALSE;
+    *out_blank = result == 0;
     return TRUE;
 }
 

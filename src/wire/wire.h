@@ -94,11 +94,13 @@ typedef struct {
     guint64 passed, unknown, open, failures;
 } ImpAnswer;
 
-/* A value that was read from the target for the log. */
+#define IMP_WIRE_REDACTED "(redacted)" /* what people see of a value without bytes */
+
+/* A value of the unit that is no number of a pool: read from the target, given with the launch, measured by a test. */
 typedef struct {
     char name[IMP_WIRE_NAME_SIZE];
     guint8 bytes[IMP_WIRE_NUMBER_BYTES_MAX];
-    guint8 n_bytes;
+    guint8 n_bytes; /* 0: it was there, but its image keeps the bytes out of records */
 } ImpReading;
 
 /* What came of one launch: the record. Codes and values, never prose. */

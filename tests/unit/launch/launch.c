@@ -9,8 +9,10 @@ typedef struct {
     GString *trace; /* what was called, in order */
     /* the script */
     gboolean refuse, fail_writing, fail_end, defer_start;
+    gboolean show_map; /* the trace has the map's addresses */
     ImpCommandKind fail_at; /* this command fails with E2107 */
     gboolean locked; /* ATTACH fails with E2115 unless it may unlock */
+    ImpCommandKind fail_too; /* and this one with E2304 */
     /* kept for a deferred answer */
     ImpStartFn done;
     gpointer done_user;
@@ -82,17 +84,26 @@ static gboolean authority_end(ImpAuthority *self, const ImpReport *report, GErro
 static void port_submit(ImpPort *self, const ImpCommand *command)
 {
     World *world = world_of_port(self);
-    static const char *const names[] = {[IMP_COMMAND_ATTACH] = "attach",
-                                        [IMP_COMMAND_FLASH] = "flash",
-                                        [IMP_COMMAND_READ] = "read",
-                                        [IMP_COMMAND_RESET] = "reset",
-                                        [IMP_COMMAND_FINISH] = "finish"};
+    static const char *const names[] = {
+        [IMP_COMMAND_ATTACH] = "attach", [IMP_COMMAND_FLASH] = "flash",
+        [IMP_COMMAND_READ] = "read",     [IMP_COMMAND_RESET] = "reset",
+        [IMP_COMMAND_FINISH] = "finish", [IMP_COMMAND_BLANK_CHECK] = "blank-check",
+        [IMP_COMMAND_WRITE] = "write",   [IMP_COMMAND_EXPECT] = "expect",
+        [IMP_COMMAND_DELAY] = "delay",
+    };
     g_string_append(world->trace, names[command->kind]);
     if (command->may_unlock) {
         g_string_append(world->trace, "(unlock)");
         world->locked = FALSE;
     }
-    if (command->kind == IMP_COMMAND_FLASH) {
+    if (command->kind == IMP_COMMAND_FLASH && world->show_map) {
+        g_string_append_printf(world->trace, "(%s%s%s", command->erase ? "e" : "",
+                               command->program ? "p" : "", command->verify ? "v" : "");
+        for (gsize i = 0; i < command->map->n_segments; i++)
+            g_string_append_printf(world->trace, " %" G_GINT64_MODIFIER "x",
+                                   command->map->segments[i].address);
+        g_string_append_c(world->trace, ')');
+    } else if (command->kind == IMP_COMMAND_FLASH) {
         g_string_append_printf(world->trace, "(%s%s%s)", command->erase ? "e" : "",
                                command->program ? "p" : "", command->verify ? "v" : "");
         g_assert_cmpuint(command->map->n_segments, ==, 2);
@@ -129,6 +140,8 @@ static void pump(World *world)
                              (const guint8 *)"\x00", 1, "differs");
         if (event.kind == IMP_COMMAND_ATTACH && world->locked)
             imp_error_set(&event.error, IMP_E_LOCKED, "locked");
+        if (event.kind == world->fail_too)
+            imp_error_set(&event.error, IMP_E_POWER_PROTOCOL, "the supply says nothing");
         g_assert_nonnull(world->port.handler);
         world->port.handler(world->port.user, &event);
         g_clear_error(&event.error);
@@ -154,7 +167,8 @@ typedef struct {
     gboolean read_value;
     gboolean refuse, fail_writing, fail_end, cancel_while_asking, cancel_while_working, keep_values;
     gboolean locked, unlock;
-    ImpCommandKind fail_at;
+    ImpStepKind finally[3];
+    ImpCommandKind fail_at, fail_too;
     const char *trace;
     ImpLaunchState state;
     int code;
@@ -244,6 +258,55 @@ static const Row rows[] = {
      .trace = "start end-failed ",
      .state = IMP_LAUNCH_FAILED,
      .code = IMP_E_CANCELLED},
+    {.name = "every-step-by-itself",
+     .steps = {IMP_STEP_BLANK_CHECK, IMP_STEP_EXPECT, IMP_STEP_DELAY, IMP_STEP_PROGRAM, IMP_STEP_VERIFY,
+               IMP_STEP_EXPECT, IMP_STEP_RESET},
+     .trace = "start attach blank-check expect delay writing flash(pv) expect reset finish end-passed ",
+     .state = IMP_LAUNCH_PASSED},
+    {.name = "write-is-journaled-first",
+     .steps = {IMP_STEP_WRITE, IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .trace = "start attach writing write flash(pv) finish end-passed ",
+     .state = IMP_LAUNCH_PASSED},
+    {.name = "blank-check-fails-number-free",
+     .steps = {IMP_STEP_BLANK_CHECK, IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .fail_at = IMP_COMMAND_BLANK_CHECK,
+     .trace = "start attach blank-check finish end-failed ",
+     .state = IMP_LAUNCH_FAILED,
+     .code = IMP_E_FLASH_MISMATCH},
+    {.name = "finally-after-success",
+     .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .finally = {IMP_STEP_RESET, IMP_STEP_DELAY},
+     .trace = "start attach writing flash(pv) reset delay finish end-passed ",
+     .state = IMP_LAUNCH_PASSED},
+    {.name = "finally-after-failure",
+     .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY, IMP_STEP_RESET},
+     .finally = {IMP_STEP_WRITE, IMP_STEP_DELAY},
+     .fail_at = IMP_COMMAND_FLASH,
+     .trace = "start attach writing flash(pv) write delay finish end-spent ",
+     .state = IMP_LAUNCH_FAILED,
+     .code = IMP_E_FLASH_MISMATCH},
+    {.name = "finally-without-target",
+     .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .finally = {IMP_STEP_RESET, IMP_STEP_DELAY, IMP_STEP_WRITE},
+     .fail_at = IMP_COMMAND_ATTACH,
+     .trace = "start attach delay finish end-failed ",
+     .state = IMP_LAUNCH_FAILED,
+     .code = IMP_E_FLASH_MISMATCH},
+    {.name = "finally-that-fails-after-success",
+     .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .finally = {IMP_STEP_DELAY, IMP_STEP_RESET},
+     .fail_too = IMP_COMMAND_DELAY,
+     .trace = "start attach writing flash(pv) delay reset finish end-spent ",
+     .state = IMP_LAUNCH_FAILED,
+     .code = IMP_E_POWER_PROTOCOL},
+    {.name = "finally-keeps-the-first-error",
+     .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .finally = {IMP_STEP_DELAY, IMP_STEP_RESET},
+     .fail_at = IMP_COMMAND_FLASH,
+     .fail_too = IMP_COMMAND_DELAY,
+     .trace = "start attach writing flash(pv) delay reset finish end-spent ",
+     .state = IMP_LAUNCH_FAILED,
+     .code = IMP_E_FLASH_MISMATCH},
     {.name = "cancelled-while-working",
      .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
      .cancel_while_working = TRUE,
@@ -263,6 +326,7 @@ static void test_row(gconstpointer data)
     world.fail_end = row->fail_end;
     world.fail_at = row->fail_at;
     world.locked = row->locked;
+    world.fail_too = row->fail_too;
     world.defer_start = row->cancel_while_asking;
 
     ImpContent content = {.name = (char *)"test"};
@@ -276,6 +340,12 @@ static void test_row(gconstpointer data)
         steps[content.n_steps].kind = row->steps[content.n_steps];
         content.n_steps++;
     }
+    ImpStep finally[3] = {0};
+    while (content.n_finally < 3 && row->finally[content.n_finally] != 0) {
+        finally[content.n_finally].kind = row->finally[content.n_finally];
+        content.n_finally++;
+    }
+    content.finally = finally;
     content.segments = &segment;
     content.n_segments = 1;
     content.pools = &pool;
@@ -319,6 +389,63 @@ static void test_row(gconstpointer data)
         g_assert_cmpint(world.report.code, ==, row->code);
     }
     g_bytes_unref(segment.bytes);
+    g_string_free(world.trace, TRUE);
+    g_ptr_array_unref(world.queue);
+}
+
+/* Several groups of steps, each for its own bytes: what goes together in one command, and what does not. */
+static void test_groups(void)
+{
+    World world = {.authority = {&authority_ops}, .port = {.ops = &port_ops}, .show_map = TRUE};
+    world.trace = g_string_new("");
+    world.queue = g_ptr_array_new();
+    g_autoptr(GBytes) bytes = g_bytes_new_static("abcd", 4);
+    ImpSegment segments[] = {{(char *)"boot", 0x1000, bytes}, {(char *)"app", 0x3000, bytes}};
+    ImpValue value = {.name = (char *)"serial", .kind = IMP_VALUE_POOL};
+    ImpPoolUse pool = {(char *)"p", (char *)"{}"};
+    ImpPlace place = {.address = 0x2000, .size_bytes = 6};
+    ImpRange boot[] = {{0x1000, 0x1003}}, rest[] = {{0x2000, 0x2005}, {0x3000, 0x3003}};
+    ImpStep steps[] = {
+        {.kind = IMP_STEP_ERASE, .erase = IMP_ERASE_USED}, /* of everything: not with what is only for boot */
+        {.kind = IMP_STEP_PROGRAM, .ranges = boot, .n_ranges = 1},
+        {.kind = IMP_STEP_VERIFY, .ranges = boot, .n_ranges = 1, .verify = IMP_VERIFY_CHECKSUM},
+        {.kind = IMP_STEP_ERASE, .erase = IMP_ERASE_RANGE, .range = {0x2000, 0x3fff}},
+        {.kind = IMP_STEP_PROGRAM, .ranges = rest, .n_ranges = 2},
+        {.kind = IMP_STEP_VERIFY, .verify = IMP_VERIFY_READ_BACK}, /* of everything */
+    };
+    ImpContent content = {.name = (char *)"test",
+                          .segments = segments,
+                          .n_segments = 2,
+                          .pools = &pool,
+                          .n_pools = 1,
+                          .values = &value,
+                          .n_values = 1,
+                          .places = &place,
+                          .n_places = 1,
+                          .steps = steps,
+                          .n_steps = G_N_ELEMENTS(steps),
+                          .rework = IMP_REWORK_NEW_VALUES};
+    ImpLaunchOptions options = {.content = &content,
+                                .authority = &world.authority,
+                                .port = &world.port,
+                                .clock = imp_clock_system(),
+                                .random = imp_random_system(),
+                                .port_name = "1",
+                                .changed = on_changed,
+                                .user = &world};
+    g_autoptr(ImpLaunch) launch = imp_launch_new(&options);
+    imp_launch_start(launch);
+    pump(&world);
+    g_assert_cmpstr(world.trace->str, ==,
+                    "start attach writing flash(e 1000 2000 3000) flash(pv 1000) flash(ep 2000 3000) "
+                    "flash(v 1000 2000 3000) finish end-passed ");
+    /* The same without the last step never begins. */
+    content.n_steps--;
+    world.ended = FALSE;
+    g_autoptr(ImpLaunch) unverified = imp_launch_new(&options);
+    imp_launch_start(unverified);
+    g_assert_cmpint(world.last, ==, IMP_LAUNCH_REFUSED);
+    g_assert_cmpint(world.last_code, ==, IMP_E_UNIT_NOT_VERIFIED);
     g_string_free(world.trace, TRUE);
     g_ptr_array_unref(world.queue);
 }
@@ -373,6 +500,7 @@ int main(int argc, char **argv)
         g_autofree char *path = g_strdup_printf("/launch/%s", rows[i].name);
         g_test_add_data_func(path, &rows[i], test_row);
     }
+    g_test_add_func("/launch/groups", test_groups);
     for (gsize i = 0; i < G_N_ELEMENTS(map_rows); i++) {
         g_autofree char *path = g_strdup_printf("/map/%s", map_rows[i].name);
         g_test_add_data_func(path, &map_rows[i], test_map);
