@@ -68,6 +68,7 @@ static const struct flash_ops ops = {.new_chip = nrf5_new_chip,
                                      .reg_read = nrf5_reg_read,
                                      .reg_write = nrf5_reg_write,
                                      .blanks = blanks,
+                                     .status_addr = NRF5_STATUS_ADDR,
                                      .uid_addr = FICR_BASE + FICR_DEVICEID0,
                                      .uid_words = 2};
 

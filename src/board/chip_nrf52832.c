@@ -126,6 +126,7 @@ static const struct flash_ops ops = {.new_chip = nrf5_new_chip,
                                      .closes_ap = nrf5_is_locked,
                                      .ap_read = ap_read,
                                      .ap_write = ap_write,
+                                     .status_addr = NRF5_STATUS_ADDR,
                                      .uid_addr = FICR_BASE + FICR_DEVICEID0,
                                      .uid_words = 2};
 

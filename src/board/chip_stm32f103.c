@@ -329,6 +329,7 @@ static const struct flash_ops ops = {.new_chip = new_chip,
                                      .reg_read = reg_read,
                                      .reg_write = reg_write,
                                      .hides_flash = hides_flash,
+                                     .status_addr = FPEC_BASE + FLASH_SR,
                                      .uid_addr = SYSTEM_BASE + 0x7E8u,
                                      .uid_words = 3};
 

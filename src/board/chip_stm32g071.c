@@ -383,6 +383,7 @@ static const struct flash_ops ops = {.new_chip = new_chip,
                                      .reg_write = reg_write,
                                      .hides_flash = hides_flash,
                                      .silences_dp = silences_dp,
+                                     .status_addr = CTL_BASE + FLASH_SR,
                                      .uid_addr = SYSTEM_BASE + UID_OFFSET,
                                      .uid_words = 3};
 

@@ -31,10 +31,26 @@ const char *__lsan_default_suppressions(void)
 #define REGIONS_MMIO_MAX 8u
 #define INTR_BKPT        7u /* EXCP_BKPT of QEMU's ARM target */
 #define NEVER            0xFFFFFFFEull /* no instruction is there */
+#define POLL_REGS        16u /* r0 to r12, SP, LR, xPSR */
+#define POLL_MISSES_MAX  4u
 
 struct mmio_region {
     ImpBoard *board;
     uint32_t base, last;
+};
+
+/* A loop that waits for the flash controller: it reads the status register, and comes back to that read with the same registers and
+ * without having stored anything. As long as the status cannot change, each round is like the last one: rounds are counted,
+ * not executed, and neither cycles nor instructions nor memory differ. */
+struct poll {
+    uint64_t busy_until_ns; /* of the operation that is waited for */
+    uint32_t pc; /* of the read */
+    bool armed; /* the read was executed while flash was busy */
+    bool has; /* what follows was taken when it was executed last */
+    unsigned misses;
+    uint32_t regs[POLL_REGS];
+    uint64_t cycle;
+    unsigned executed;
 };
 
 struct cpu {
@@ -55,6 +71,7 @@ struct cpu {
     uint16_t last_op, last_op2; /* op2: the second half of a 32-bit instruction */
     unsigned it_left; /* instructions of an IT block that are still to come */
     bool flash_hidden;
+    struct poll poll;
     uint32_t breakpoints[BREAKPOINTS_MAX];
     unsigned breakpoint_count;
     struct {
@@ -190,6 +207,61 @@ static bool in_flash(const struct cpu *c, uint64_t addr)
     return real >= f->base && real - f->base < f->size;
 }
 
+static bool may_store(uint16_t op, unsigned size)
+{
+    unsigned high = op >> 8;
+    return size == 4 || (high >= 0x50 && high <= 0x55) || (high & 0xF8) == 0x60 || (high & 0xF8) == 0x70 ||
+           (high & 0xF8) == 0x80 || (high & 0xF8) == 0x90 || (high & 0xFE) == 0xB4 || (high & 0xF8) == 0xC0;
+}
+
+static void read_poll_regs(struct cpu *c, uint32_t out[POLL_REGS])
+{
+    static const int regs[POLL_REGS] = {UC_ARM_REG_R0,  UC_ARM_REG_R1, UC_ARM_REG_R2,  UC_ARM_REG_R3,
+                                        UC_ARM_REG_R4,  UC_ARM_REG_R5, UC_ARM_REG_R6,  UC_ARM_REG_R7,
+                                        UC_ARM_REG_R8,  UC_ARM_REG_R9, UC_ARM_REG_R10, UC_ARM_REG_R11,
+                                        UC_ARM_REG_R12, UC_ARM_REG_SP, UC_ARM_REG_LR,  UC_ARM_REG_XPSR};
+    for (unsigned i = 0; i < POLL_REGS; i++)
+        uc_reg_read(c->uc, regs[i], &out[i]);
+}
+
+/* The read of the status is about to be executed again. */
+static void skip_rounds(struct cpu *c)
+{
+    struct poll *p = &c->poll;
+    uint32_t regs[POLL_REGS];
+    uint64_t busy_until_ns = flash_busy_until_ns(c->board);
+    if (!p->armed || busy_until_ns != p->busy_until_ns || p->misses > POLL_MISSES_MAX)
+        return;
+    read_poll_regs(c, regs);
+    if (p->has && memcmp(regs, p->regs, sizeof regs) == 0) {
+        uint64_t round = c->cycle - p->cycle, last = core_ns_to_cycles(c->board, busy_until_ns);
+        uint64_t limit = c->until < last ? c->until : last; /* the read before it still finds flash busy */
+        uint64_t rounds = round && limit > c->cycle + 1 ? (limit - 1 - c->cycle) / round : 0;
+        unsigned instructions = c->executed - p->executed;
+        c->cycle += rounds * round;
+        c->executed += (unsigned)(rounds * instructions);
+        c->board->counters.instructions += rounds * instructions;
+    } else if (p->has) {
+        p->misses++;
+    }
+    memcpy(p->regs, regs, sizeof regs);
+    p->has = true;
+    p->cycle = c->cycle;
+    p->executed = c->executed;
+}
+
+/* The core has read a register at its present instruction. */
+static void note_read(struct cpu *c, const struct bus_access *a)
+{
+    struct poll *p = &c->poll;
+    uint64_t busy_until_ns = flash_busy_until_ns(c->board);
+    if (a->addr != c->board->chip->ops->status_addr || a->now_ns >= busy_until_ns) {
+        p->armed = p->has = false;
+    } else if (!p->armed || p->pc != c->last_pc || p->busy_until_ns != busy_until_ns) {
+        *p = (struct poll){.busy_until_ns = busy_until_ns, .pc = c->last_pc, .armed = true};
+    }
+}
+
 static void on_code(uc_engine *uc, uint64_t addr, uint32_t size, void *user)
 {
     (void)uc;
@@ -226,11 +298,15 @@ static void on_code(uc_engine *uc, uint64_t addr, uint32_t size, void *user)
             return;
         }
     }
+    if (pc == c->poll.pc && !c->step && !in_it)
+        skip_rounds(c);
     c->last_size = size == 4 ? 4 : 2;
     const uint8_t *p = board_memory(c->board, bus_unalias(c->board, pc), c->last_size);
     c->last_op = p ? (uint16_t)(p[0] | p[1] << 8) : 0;
     c->last_op2 = p && size == 4 ? (uint16_t)(p[2] | p[3] << 8) : 0;
     c->last_pc = pc;
+    if (may_store(c->last_op, c->last_size))
+        c->poll.has = false;
     if ((c->last_op & 0xFF00) == 0xBF00 && (c->last_op & 0xF) != 0) /* IT: the lowest 1 of the mask ends it */
         c->it_left = 4 - (unsigned)__builtin_ctz(c->last_op & 0xF);
     c->running_one = true;
@@ -291,6 +367,7 @@ static uint64_t on_mmio_read(uc_engine *uc, uint64_t offset, unsigned size, void
         a.now_ns = core_cycles_to_ns(m->board, c->cycle);
         r = bus_read(m->board, &a, &v);
     }
+    note_read(c, &a);
     if (r != BUS_OK) {
         c->faulted = true;
         uc_emu_stop(c->uc);
@@ -509,6 +586,7 @@ enum cpu_stop board_cpu_run(struct cpu *c, uint64_t until_cycle, bool step)
     c->step = step;
     c->stopped = c->faulted = false;
     c->executed = 0;
+    c->poll.armed = c->poll.has = false; /* memory and registers may have been changed from outside */
     c->running_one = false;
     c->it_left = 0;
     uc_err err = uc_emu_start(c->uc, board_cpu_get_reg(c, CPU_PC) | 1, NEVER, 0, 0);

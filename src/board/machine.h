@@ -48,6 +48,9 @@ struct flash_ops {
     /* Access ports beside the MEM-AP (which is number 0). NULL, or false: there is none of that number. */
     bool (*ap_read)(ImpBoard *b, unsigned ap, unsigned reg, uint32_t *out);
     bool (*ap_write)(ImpBoard *b, unsigned ap, unsigned reg, uint32_t value);
+    /* A register that shows whether flash is busy, and changes only when that ends: a core that does nothing but read it need not be
+     * emulated round by round. */
+    uint32_t status_addr;
     uint32_t uid_addr; /* in an info block */
     unsigned uid_words; /* printed highest address first */
 };

@@ -6,7 +6,6 @@
 #define RESETREAS_SREQ  (1u << 2)
 
 enum {
-    NVMC_READY = 0x400,
     NVMC_CONFIG = 0x504,
     NVMC_ERASEPAGE = 0x508, /* also ERASEPCR1 */
     NVMC_ERASEALL = 0x50C,
@@ -80,7 +79,7 @@ enum bus_result nrf5_write(ImpBoard *b, const struct bus_access *a, uint32_t val
 enum bus_result nrf5_reg_read(ImpBoard *b, const struct bus_access *a, uint32_t *out)
 {
     switch (a->addr) {
-    case NVMC_BASE + NVMC_READY:
+    case NRF5_STATUS_ADDR:
         *out = a->now_ns >= b->ctl.busy_until_ns;
         return BUS_OK;
     case NVMC_BASE + NVMC_CONFIG:

@@ -34,7 +34,8 @@ enum {
     FICR_DEVICEADDR0 = 0x0A4
 };
 
-#define NVMC_BASE 0x4001E000u
+#define NVMC_BASE        0x4001E000u
+#define NRF5_STATUS_ADDR (NVMC_BASE + 0x400u) /* READY */
 
 /* UID, keys and addresses from the seed, and the words that say what the chip is. */
 struct ficr_word {

@@ -209,6 +209,58 @@ static void cycles_follow_the_table(void)
     imp_board_free(b);
 }
 
+/* Code that waits for flash is not executed round by round; nothing shows that, whether it runs in one go or is stopped all the time, whatever
+ * it does besides. */
+static void waiting_is_counted_exactly(void)
+{
+    /* str r4,[r1] starts the write; then until READY (r0) is not 0: */
+    static const guint16 rows[][8] = {
+        {0x600C, 0x6802, 0x2A00, 0xD0FC, 0xBE00}, /* nothing but the read */
+        {0x600C, 0x6802, 0x4613, 0x2A00, 0xD0FB, 0xBE00}, /* a copy of it: the same in each round */
+        {0x600C, 0x3301, 0x6802, 0x2A00, 0xD0FB, 0xBE00}, /* counts in r3 */
+        {0x600C, 0x602B, 0x6802, 0x2A00, 0xD0FB, 0xBE00}, /* stores r3 */
+        {0x600C, 0x6837, 0x6802, 0x2A00, 0xD0FB, 0xBE00}, /* reads another register, too */
+        {0x600C, 0x682B, 0x3301, 0x602B, 0x6802, 0x2A00, 0xD0F9, 0xBE00}, /* counts in RAM */
+    };
+    for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+        guint64 instructions[2];
+        guint32 r3[2], ram[2];
+        for (guint k = 0; k < 2; k++) {
+            ImpBoard *b = host_board(9);
+            struct imp_board_counters c;
+            const guint32 zero = 0;
+            g_test_message("row %u, %s", i, k ? "in pieces" : "in one go");
+            host_connect(b);
+            host_halt(b);
+            host_write32(b, NVMC(0x504), 1);
+            host_load(b, RAM, rows[i], G_N_ELEMENTS(rows[i]));
+            g_assert_true(imp_board_poke(b, RAM + 0x100, &zero, 4));
+            const guint32 regs[] = {NVMC(0x400), 0x2000, 0, 0, 0x12345678, RAM + 0x100, NVMC(0x504)};
+            for (guint r = 0; r < G_N_ELEMENTS(regs); r++)
+                host_set_reg(b, r, regs[r]);
+            host_set_reg(b, 16, 0x01000000);
+            host_clock(b, 10000000);
+            imp_board_reset_counters(b);
+            host_run(b, RAM);
+            guint64 begin = imp_board_now_ns(b), end = begin + 100000;
+            for (guint64 t = begin; k == 1 && t < end; t += 62) /* a cycle */
+                imp_board_advance_to_ns(b, t);
+            imp_board_advance_to_ns(b, end);
+            (void)host_wait_halt(b);
+            imp_board_get_counters(b, &c);
+            instructions[k] = c.instructions;
+            r3[k] = host_get_reg(b, 3);
+            ram[k] = host_peek(b, RAM + 0x100);
+            g_assert_cmphex(host_peek(b, 0x2000), ==, 0x12345678);
+            imp_board_free(b);
+        }
+        g_assert_cmpuint(instructions[0], ==, instructions[1]);
+        g_assert_cmpuint(instructions[0], >, 300); /* 46.3 us are 740 cycles */
+        g_assert_cmphex(r3[0], ==, r3[1]);
+        g_assert_cmphex(ram[0], ==, ram[1]);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -221,5 +273,6 @@ int main(int argc, char **argv)
     g_test_add_func("/board/cpu/changed-code", changed_code_is_noticed);
     g_test_add_func("/board/cpu/faults-lock-up", faults_lock_up);
     g_test_add_func("/board/cpu/cycles", cycles_follow_the_table);
+    g_test_add_func("/board/cpu/waiting", waiting_is_counted_exactly);
     return g_test_run();
 }
