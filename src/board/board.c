@@ -267,6 +267,17 @@ void imp_board_advance_to_ns(ImpBoard *b, uint64_t ns)
     board_sync(b);
 }
 
+void imp_board_idle_to_ns(ImpBoard *b, uint64_t ns, uint64_t run_ns)
+{
+    if (ns <= b->now_ns || ns - b->now_ns <= run_ns) {
+        imp_board_advance_to_ns(b, ns);
+        return;
+    }
+    imp_board_advance_to_ns(b, b->now_ns + run_ns);
+    core_skip(b, ns);
+    imp_board_advance_to_ns(b, ns);
+}
+
 void imp_board_get_counters(const ImpBoard *b, struct imp_board_counters *out)
 {
     *out = b->counters;

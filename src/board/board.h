@@ -105,6 +105,8 @@ size_t imp_board_dap(ImpBoard *board, const uint8_t *request, size_t request_siz
 /* Virtual time. advance: the wire idles, the chip goes on; never goes back (an earlier time changes nothing). */
 uint64_t imp_board_now_ns(const ImpBoard *board);
 void imp_board_advance_to_ns(ImpBoard *board, uint64_t ns);
+/* The same, but after the first run_ns the core stands still: where it only waits, emulating it costs more than it tells. */
+void imp_board_idle_to_ns(ImpBoard *board, uint64_t ns, uint64_t run_ns);
 
 void imp_board_get_counters(const ImpBoard *board, struct imp_board_counters *out);
 void imp_board_reset_counters(ImpBoard *board);

@@ -253,6 +253,13 @@ void core_advance(ImpBoard *b, uint64_t now_ns)
         board_cpu_set_cycle(b->cpu, limit);
 }
 
+void core_skip(ImpBoard *b, uint64_t now_ns)
+{
+    uint64_t limit = core_ns_to_cycles(b, now_ns);
+    if (board_cpu_get_cycle(b->cpu) < limit)
+        board_cpu_set_cycle(b->cpu, limit);
+}
+
 static void write_dhcsr(ImpBoard *b, uint32_t value)
 {
     struct core *c = &b->core;

@@ -56,12 +56,9 @@ void fault_apply_cells(ImpBoard *b, uint32_t addr, size_t size)
 
 void fault_draw_weak(ImpBoard *b)
 {
-    for (unsigned i = 0; i < b->cell_count; i++) {
-        if (b->cells[i].kind != IMP_BOARD_FAULT_WEAK_BIT)
-            continue;
-        apply_cell(b, &b->cells[i]);
-        board_cpu_invalidate(b->cpu, b->cells[i].addr, 1);
-    }
+    for (unsigned i = 0; i < b->cell_count; i++)
+        if (b->cells[i].kind == IMP_BOARD_FAULT_WEAK_BIT)
+            apply_cell(b, &b->cells[i]); /* instructions that the core has fetched stay as they were */
 }
 
 static const char *add_cell(ImpBoard *b, enum imp_board_fault kind, const struct imp_board_fault_options *o)

@@ -373,6 +373,7 @@ void core_hold(ImpBoard *b, bool hold);
 /* A register of the chip asks for a system reset, as SYSRESETREQ does. */
 void core_request_reset(ImpBoard *b, const struct bus_access *a);
 void core_advance(ImpBoard *b, uint64_t now_ns);
+void core_skip(ImpBoard *b, uint64_t now_ns); /* to there without doing anything */
 /* Debug and system control registers, 0xE0000000 .. 0xE00FFFFF. Words only. */
 uint32_t core_reg_read(ImpBoard *b, const struct bus_access *a);
 void core_reg_write(ImpBoard *b, const struct bus_access *a, uint32_t value);

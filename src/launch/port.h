@@ -130,6 +130,8 @@ struct ImpPort {
     gpointer user;
 };
 
+typedef struct ImpProbe ImpProbe; /* target/probe.h */
+
 typedef struct {
     /* How the chip is reached: a probe (target/probe.h: "tcp:HOST:PORT", "usb:SERIAL", "hid:SERIAL") or a GDB server
      * (target/target.h: "gdb:HOST:PORT"). */
@@ -137,6 +139,10 @@ typedef struct {
     const char *power_spec; /* what switches the supply; NULL = nothing does */
     const char *serial_spec; /* the target's serial line; NULL = not connected */
     const ImpClock *clock; /* used on the port's thread */
+    /* NULL, or what opens the probe in place of its specification: for a probe that is in this process. Called on the port's
+     * thread, at each ATTACH. */
+    ImpProbe *(*open_probe)(gpointer user, GError **error);
+    gpointer open_user;
 } ImpPortThreadOptions;
 
 /* A port with a thread of its own. It opens the probe at each ATTACH and lets it go at FINISH. The texts are copied. */

@@ -206,6 +206,8 @@ ImpPort *imp_port_thread_new(const ImpPortThreadOptions *options)
     port->power_spec = g_strdup(options->power_spec);
     port->serial_spec = g_strdup(options->serial_spec);
     port->clock = options->clock;
+    port->open_probe = options->open_probe;
+    port->open_user = options->open_user;
     port->commands = imp_queue_new(COMMANDS_MAX, g_free);
     port->events = imp_queue_new(EVENTS_MAX, free_event);
     int failed = pthread_create(&port->thread, NULL, thread_main, port);

@@ -14,6 +14,8 @@
 typedef struct {
     ImpPort port; /* first */
     char *probe_spec, *power_spec, *serial_spec;
+    ImpProbe *(*open_probe)(gpointer user, GError **error); /* NULL: by probe_spec */
+    gpointer open_user;
     const ImpClock *clock;
     pthread_t thread;
     ImpQueue *commands; /* ImpCommand *, loop to thread */
@@ -29,6 +31,8 @@ typedef struct {
     ImpPhase told_phase; /* of the last progress */
     gint64 told_us;
     ImpLinkHealth before; /* of targets of this launch that were let go */
+    guint8 uid[IMP_UID_BYTES_MAX]; /* of the unit that the launch began with */
+    gsize n_uid; /* 0: not known, or the chip has none */
     gboolean
         left; /* the firmware has been let run, or the target let go: to be attached again before it is worked on */
 } ImpThreadPort;
@@ -82,6 +86,10 @@ void imp_thread_power_end(ImpThreadPort *port, const ImpContent *content);
 /* The core halted, with nothing of ours at work in it; attaches again if the firmware was let run. */
 gboolean imp_thread_hold(ImpThreadPort *port, const ImpContent *content,
                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Is it still the unit that ATTACH found? E2113. A chip without a unique ID cannot be told from its like. */
+gboolean imp_thread_check_unit(ImpThreadPort *port, const ImpContent *content,
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Tells the loop how far a command is; may be dropped. */
 void imp_thread_progress(ImpThreadPort *port, ImpCommandKind kind, ImpPhase phase, guint64 done,

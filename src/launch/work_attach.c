@@ -29,6 +29,12 @@ static gboolean is_gdb(const ImpThreadPort *port)
     return g_str_has_prefix(port->probe_spec, IMP_TARGET_GDB_PREFIX);
 }
 
+static ImpProbe *open_probe(ImpThreadPort *port, GError **error)
+{
+    return port->open_probe != NULL ? port->open_probe(port->open_user, error)
+                                    : imp_probe_open(port->probe_spec, port->clock, error);
+}
+
 gboolean imp_thread_connect(ImpThreadPort *port, const ImpContent *content, GError **error)
 {
     ImpTargetOptions options = make_options(port, content);
@@ -40,7 +46,7 @@ gboolean imp_thread_connect(ImpThreadPort *port, const ImpContent *content, GErr
         port->target = imp_target_attach_gdb(port->probe_spec + strlen(IMP_TARGET_GDB_PREFIX), port->clock,
                                              &options, error);
     } else {
-        port->probe = imp_probe_open(port->probe_spec, port->clock, error);
+        port->probe = open_probe(port, error);
         if (port->probe == NULL)
             return FALSE;
         port->target = imp_target_attach(port->probe, port->clock, &options, error);
@@ -66,7 +72,7 @@ static gboolean unlock(ImpThreadPort *port, const ImpContent *content, GError **
     imp_thread_let_go(port);
     if (content->attach == IMP_ATTACH_POWER_CYCLE && !imp_thread_power_off(port, content, error))
         return FALSE;
-    port->probe = imp_probe_open(port->probe_spec, port->clock, error);
+    port->probe = open_probe(port, error);
     if (port->probe == NULL || !imp_target_unlock(port->probe, port->clock, &options, content->device, error))
         return FALSE;
     imp_thread_let_go(port);
@@ -100,19 +106,34 @@ static gboolean connect_or_unlock(ImpThreadPort *port, const ImpCommand *command
 gboolean imp_work_attach(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error)
 {
     G_STATIC_ASSERT(IMP_UID_BYTES_MAX <= IMP_WIRE_NUMBER_BYTES_MAX);
-    gsize n_uid = 0;
+    port->n_uid = 0;
     if (!imp_thread_open_power(port, command->content, error) ||
         !imp_thread_power_on(port, command->content, error) || !connect_or_unlock(port, command, error) ||
-        !imp_target_read_uid(port->target, command->content->device, event->uid, &n_uid, error))
+        !imp_target_read_uid(port->target, command->content->device, port->uid, &port->n_uid, error))
         return FALSE;
-    event->n_uid = (guint8)n_uid;
+    memcpy(event->uid, port->uid, port->n_uid);
+    event->n_uid = (guint8)port->n_uid;
     return TRUE;
+}
+
+gboolean imp_thread_check_unit(ImpThreadPort *port, const ImpContent *content, GError **error)
+{
+    guint8 uid[IMP_UID_BYTES_MAX];
+    gsize n_uid = 0;
+    if (!imp_target_read_uid(port->target, content->device, uid, &n_uid, error))
+        return FALSE;
+    if (n_uid == port->n_uid && memcmp(uid, port->uid, n_uid) == 0)
+        return TRUE;
+    imp_error_set_at(
+        error, IMP_E_UNIT_CHANGED, content->device->uid_address, port->uid, uid, n_uid,
+        "another chip is connected than the one that the launch began with: its unique ID differs");
+    return FALSE;
 }
 
 gboolean imp_thread_hold(ImpThreadPort *port, const ImpContent *content, GError **error)
 {
     if (port->left || port->target == NULL)
-        return connect_open(port, content, error);
+        return connect_open(port, content, error) && imp_thread_check_unit(port, content, error);
     g_clear_pointer(&port->flash, imp_flash_close);
     return TRUE;
 }

@@ -75,5 +75,6 @@ gboolean imp_work_flash(ImpThreadPort *port, const ImpCommand *command, ImpPortE
         .progress = on_progress,
         .progress_user = port,
     };
-    return imp_flash_run(port->flash, &job, NULL, error);
+    return imp_flash_run(port->flash, &job, NULL, error) &&
+           imp_thread_check_unit(port, command->content, error);
 }

@@ -410,7 +410,7 @@ gboolean imp_adi_may_repeat(ImpAdi *adi, const GError *why, guint retries, gint6
     } else {
         gboolean disturbed =
             why->code == IMP_E_LINK_PARITY || why->code == IMP_E_LINK_LOST || why->code == IMP_E_LINK_FAULT;
-        again = disturbed && retries < IMP_TARGET_RETRIES_MAX;
+        again = retries < (disturbed ? IMP_TARGET_RETRIES_MAX : why->code == IMP_E_BUS_FAULT ? 1 : 0);
     }
     adi->health->retries += again;
     return again;

@@ -74,8 +74,8 @@ gboolean imp_adi_write32(ImpAdi *adi, guint32 address, guint32 value,
 gdouble imp_adi_read_us(const ImpAdi *adi, guint64 n_bytes);
 
 /* What may be done once more after it failed with why: an access that the chip did not take (WAIT) for half a second from
- * begin_us on, one that was disturbed IMP_TARGET_RETRIES_MAX times (retries: so often already). Counts it and waits a moment
- * where that helps. Only for what does no harm when it is done twice. */
+ * begin_us on, one that was disturbed IMP_TARGET_RETRIES_MAX times (retries: so often already), one that failed on the bus
+ * once: it may have been a glitch. Counts it and waits a moment where that helps. Only for what does no harm when it is done twice. */
 gboolean imp_adi_may_repeat(ImpAdi *adi, const GError *why, guint retries, gint64 begin_us);
 
 /* FALSE and IMP_E_CANCELLED once the cancel flag is set. */

@@ -230,6 +230,7 @@ static gboolean clear_sequences(Resident *runner, GError **error)
         if (imp_adi_flush(runner->adi, &why))
             return TRUE;
         if (!imp_adi_may_repeat(runner->adi, why, retries, begin_us)) {
+            imp_error_set_place(&why, runner->ring);
             g_propagate_error(error, why);
             return FALSE;
         }
@@ -493,6 +494,7 @@ static gboolean send_unfinished(Resident *runner, GError **error)
         if (imp_adi_flush(runner->adi, &why))
             return TRUE;
         if (!imp_adi_may_repeat(runner->adi, why, retries, begin_us)) {
+            imp_error_set_place(&why, runner->ring);
             g_propagate_error(error, why);
             return FALSE;
         }

@@ -122,8 +122,10 @@ gboolean imp_target_check(ImpTarget *target, const ImpDevice *device, GError **e
             continue;
         if (why->code == IMP_E_BUS_FAULT) { /* the place does not even exist: another chip */
             g_autoptr(GError) old = why;
+            guint8 want[4];
             why = NULL;
-            imp_error_set_at(&why, IMP_E_WRONG_CHIP, check->address, NULL, NULL, 0, "another chip: %s (%s)",
+            imp_put_le32(want, check->value);
+            imp_error_set_at(&why, IMP_E_WRONG_CHIP, check->address, want, NULL, 4, "another chip: %s (%s)",
                              check->what, old->message);
         }
         g_propagate_prefixed_error(error, why, "%s: ", device->name);

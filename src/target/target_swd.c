@@ -277,6 +277,7 @@ static gboolean swd_write_registers(ImpTarget *target, const ImpCoreRegister *re
         if (write_registers_once(target, registers, n_registers, &why))
             return TRUE;
         if (!imp_adi_may_repeat(adi, why, retries, begin_us)) {
+            imp_error_set_place(&why, SCS_DCRDR);
             g_propagate_error(error, why);
             return FALSE;
         }

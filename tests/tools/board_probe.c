@@ -14,11 +14,14 @@ static gboolean board_submit(ImpProbe *probe, const guint8 *request, gsize n_byt
         imp_error_set(error, IMP_E_PROBE_LOST, "%s: unplugged", probe->name);
         return FALSE;
     }
+    if (self->look != NULL)
+        self->look(self->look_user);
     g_assert_cmpuint(self->submitted - self->collected, <, imp_board_get_packet_count(self->board));
     g_assert_cmpuint(n_bytes, <=, imp_board_get_packet_size(self->board));
     gsize slot = self->submitted % IMP_PROBE_PACKETS_MAX;
     struct imp_board_counters before, after;
-    imp_board_advance_to_ns(self->board, self->host_ns + self->round_trip_ns / 2);
+    imp_board_idle_to_ns(self->board, self->host_ns + self->round_trip_ns / 2,
+                         self->idle_run_ns != 0 ? self->idle_run_ns : G_MAXUINT64);
     guint64 late_ns;
     enum imp_board_packet_fate fate = imp_board_packet_fate(self->board, &late_ns);
     if (fate == IMP_BOARD_PACKET_UNPLUGGED) {
@@ -110,6 +113,7 @@ BoardProbe *board_probe_new(ImpBoard *board, guint64 round_trip_ns)
     self->board = board;
     self->sent = g_array_new(FALSE, FALSE, sizeof(Sent));
     self->round_trip_ns = round_trip_ns;
+    self->host_ns = imp_board_now_ns(board);
     return self;
 }
 

@@ -21,6 +21,10 @@ typedef struct {
     gboolean has_first_edge;
     guint64 first_edge_ns; /* board's time before the first packet with SWCLK edges */
     gboolean unplugged; /* from now on every submit and collect fails */
+    guint64
+        idle_run_ns; /* the core runs at most so long while the wire idles (imp_board_idle_to_ns); 0: always */
+    void (*look)(gpointer user); /* NULL, or called before each packet: to look at the board from outside */
+    gpointer look_user;
     gboolean silent; /* from now on no answer comes: every collect waits its whole time */
     struct {
         guint8 bytes[IMP_PROBE_PACKET_BYTES_MAX];

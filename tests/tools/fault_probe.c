@@ -2,17 +2,47 @@
 
 #include "base/error.h"
 
+#include <string.h>
+
 enum { CMD_TRANSFER = 0x05, CMD_TRANSFER_BLOCK = 0x06 };
 
-static gboolean is_hit(const FaultProbe *self, guint64 number)
+const char *fault_probe_kind_name(FaultKind kind)
 {
-    return number >= self->first && number - self->first < self->count;
+    static const char *const names[FAULT_KINDS] = {
+        [FAULT_WAIT] = "wait",
+        [FAULT_FAULT] = "fault",
+        [FAULT_PARITY] = "parity",
+        [FAULT_NO_ACK] = "no-ack",
+        [FAULT_BAD_ACK] = "bad-ack",
+        [FAULT_COUNT] = "count",
+        [FAULT_SHORT] = "short",
+        [FAULT_LONG] = "long",
+        [FAULT_EMPTY] = "empty",
+        [FAULT_GARBLED] = "garbled",
+        [FAULT_DOUBLED] = "doubled",
+        [FAULT_LATE] = "late",
+        [FAULT_LOST_REQUEST] = "lost-request",
+        [FAULT_LOST_ANSWER] = "lost-answer",
+    };
+    return names[kind];
+}
+
+/* The first plan for this packet that is of such a kind; 0: none. */
+static FaultKind hit(const FaultProbe *self, guint64 number, gboolean sending)
+{
+    for (guint i = 0; i < self->n_plans; i++) {
+        const FaultPlan *plan = &self->plans[i];
+        if (number >= plan->first && number - plan->first < plan->count &&
+            (plan->kind == FAULT_LOST_REQUEST) == sending)
+            return plan->kind;
+    }
+    return 0;
 }
 
 static gboolean fault_submit(ImpProbe *probe, const guint8 *request, gsize n_bytes, GError **error)
 {
     FaultProbe *self = (FaultProbe *)probe;
-    if (self->kind == FAULT_LOST_REQUEST && is_hit(self, self->submitted)) {
+    if (hit(self, self->submitted, TRUE) != 0) {
         self->made++;
         imp_error_set(error, IMP_E_PROBE_LOST, "%s: lost while sending", probe->name);
         return FALSE;
@@ -38,9 +68,9 @@ static gsize acknowledge(FaultProbe *self, guint8 *response, gsize n_bytes, guin
     return 4;
 }
 
-static gsize spoil(FaultProbe *self, guint8 *response, gsize n_bytes, gsize cap)
+static gsize spoil(FaultProbe *self, FaultKind kind, guint8 *response, gsize n_bytes, gsize cap)
 {
-    switch (self->kind) {
+    switch (kind) {
     case FAULT_WAIT:
         return acknowledge(self, response, n_bytes, 2);
     case FAULT_FAULT:
@@ -82,10 +112,21 @@ static gboolean fault_collect(ImpProbe *probe, guint8 *response, gsize cap, gsiz
                               guint timeout_ms, GError **error)
 {
     FaultProbe *self = (FaultProbe *)probe;
-    gboolean hit = is_hit(self, self->collected++);
-    if (hit && (self->kind == FAULT_LATE || self->kind == FAULT_LOST_ANSWER)) {
+    FaultKind kind = hit(self, self->collected++, FALSE);
+    if (self->doubled) { /* what was there before comes first, what comes now is kept */
+        gsize given = self->kept_bytes;
+        guint8 copy[IMP_PROBE_PACKET_BYTES_MAX];
+        memcpy(copy, self->kept, given);
+        if (!imp_probe_collect(self->inner, self->kept, sizeof self->kept, &self->kept_bytes, timeout_ms,
+                               error))
+            return FALSE;
+        memcpy(response, copy, given);
+        *out_bytes = given;
+        return TRUE;
+    }
+    if (kind == FAULT_LATE || kind == FAULT_LOST_ANSWER) {
         self->made++;
-        if (self->kind == FAULT_LATE)
+        if (kind == FAULT_LATE)
             imp_error_set(error, IMP_E_PROBE_TIMEOUT, "%s: no answer", probe->name);
         else
             imp_error_set(error, IMP_E_PROBE_LOST, "%s: lost while receiving", probe->name);
@@ -93,8 +134,14 @@ static gboolean fault_collect(ImpProbe *probe, guint8 *response, gsize cap, gsiz
     }
     if (!imp_probe_collect(self->inner, response, cap, out_bytes, timeout_ms, error))
         return FALSE;
-    if (hit)
-        *out_bytes = spoil(self, response, *out_bytes, cap);
+    if (kind == FAULT_DOUBLED) {
+        self->made++;
+        self->doubled = TRUE;
+        self->kept_bytes = *out_bytes;
+        memcpy(self->kept, response, *out_bytes);
+    } else if (kind != 0) {
+        *out_bytes = spoil(self, kind, response, *out_bytes, cap);
+    }
     return TRUE;
 }
 
@@ -110,8 +157,12 @@ FaultProbe *fault_probe_new(ImpProbe *inner, FaultKind kind, guint64 first, guin
     self->probe = *inner;
     self->probe.ops = &ops;
     self->inner = inner;
-    self->kind = kind;
-    self->first = first;
-    self->count = count;
+    fault_probe_add(self, kind, first, count);
     return self;
+}
+
+void fault_probe_add(FaultProbe *self, FaultKind kind, guint64 first, guint64 count)
+{
+    g_assert(self->n_plans < FAULT_PLANS_MAX);
+    self->plans[self->n_plans++] = (FaultPlan){kind, first, count};
 }

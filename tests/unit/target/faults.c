@@ -96,6 +96,8 @@ static gboolean fits(FaultKind kind, int code)
     case FAULT_EMPTY:
     case FAULT_GARBLED:
         return code == IMP_E_PROBE_PROTOCOL;
+    case FAULT_DOUBLED: /* answers of the same shape are taken for each other: whatever they then seem to say */
+        return code >= IMP_E_PROBE_PROTOCOL && code <= IMP_E_UNIT_CHANGED;
     case FAULT_WAIT:
         return code == IMP_E_LINK_WAIT;
     case FAULT_FAULT:
@@ -165,24 +167,9 @@ static void test_sweep(gconstpointer data)
 
 int main(int argc, char **argv)
 {
-    static const char *const names[FAULT_KINDS] = {
-        [FAULT_WAIT] = "wait",
-        [FAULT_FAULT] = "fault",
-        [FAULT_PARITY] = "parity",
-        [FAULT_NO_ACK] = "no-ack",
-        [FAULT_BAD_ACK] = "bad-ack",
-        [FAULT_COUNT] = "count",
-        [FAULT_SHORT] = "short",
-        [FAULT_LONG] = "long",
-        [FAULT_EMPTY] = "empty",
-        [FAULT_GARBLED] = "garbled",
-        [FAULT_LATE] = "late",
-        [FAULT_LOST_REQUEST] = "lost-request",
-        [FAULT_LOST_ANSWER] = "lost-answer",
-    };
     g_test_init(&argc, &argv, NULL);
     for (gint kind = FAULT_WAIT; kind < FAULT_KINDS; kind++) {
-        g_autofree char *path = g_strdup_printf("/target/faults/%s", names[kind]);
+        g_autofree char *path = g_strdup_printf("/target/faults/%s", fault_probe_kind_name((FaultKind)kind));
         g_test_add_data_func(path, GINT_TO_POINTER(kind), test_sweep);
     }
     return g_test_run();
