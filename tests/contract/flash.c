@@ -4,6 +4,7 @@
 #include "board_probe.h"
 #include "device/table.h"
 #include "target/flash.h"
+#include "target/protect.h"
 
 #include <string.h>
 
@@ -172,6 +173,12 @@ static void must_run(Fixture *f, const ImpFlashJob *job)
     g_assert_true(good);
 }
 
+static void check_memory(Fixture *f)
+{
+    g_assert_true(imp_board_peek(f->board, f->base, f->after, f->size));
+    g_assert_cmpmem(f->before, f->size, f->after, f->size);
+}
+
 /* Main flash and a second memory (UICR, option bytes) in one launch; then the second alone, which changes nothing else. */
 static void several_algorithms(gconstpointer data)
 {
@@ -195,8 +202,7 @@ static void several_algorithms(gconstpointer data)
         must_run(&f, &job);
         expect(&f, segments, erases[i]);
         for (guint again = 0; again < 2; again++) {
-            g_assert_true(imp_board_peek(f.board, f.base, f.after, f.size));
-            g_assert_cmpmem(f.before, f.size, f.after, f.size);
+            check_memory(&f);
             g_assert_true(imp_board_peek(f.board, row->second, found, sizeof found));
             g_assert_cmpmem(found, sizeof found, row->bytes, sizeof row->bytes);
             power_cycle(&f); /* and the chip is still open */
@@ -212,80 +218,137 @@ static void several_algorithms(gconstpointer data)
     }
 }
 
-/* TRUE if the engine gets anything of the flash to see. */
-static gboolean can_read(Fixture *f)
+/* TRUE if reading flash is refused: when attaching, or afterwards. */
+static gboolean is_refused(Fixture *f)
 {
     const ImpTargetOptions target = {.swd_hz = 4000000};
-    guint8 seen[64], zeroes[sizeof seen] = {0};
+    const guint32 at = f->size / 2;
     g_autoptr(GError) error = NULL;
     g_assert_null(f->target);
     f->target = imp_target_attach(&f->probe->probe, &f->probe->clock, &target, &error);
-    gboolean good =
-        f->target != NULL && imp_target_read(f->target, f->base + 0x800, seen, sizeof seen, &error);
+    gboolean refused =
+        f->target == NULL || imp_target_prove_refusal(f->target, f->base + at, f->before + at, 64, &error);
+    if (f->target == NULL)
+        g_assert_true(imp_error_code(error) == IMP_E_LOCKED || imp_error_code(error) == IMP_E_NO_TARGET);
+    else if (!refused)
+        g_assert_error(error, IMP_ERROR, IMP_E_NOT_PROTECTED);
     imp_target_detach(f->target);
     f->target = NULL;
-    return good && memcmp(seen, zeroes, sizeof seen) != 0;
+    return refused;
 }
 
-/* Each level of the device's table: programmed without an erase, in force after a power cycle, and from outside memory is as it was. */
+/* The lock's bytes are programmed without an erase; load: they are brought into force at once, else by a power cycle. */
+static void lock(Fixture *f, const ImpDeviceLock *lock, gboolean load)
+{
+    g_autoptr(GError) error = NULL;
+    ImpFlashSegment segment = {lock->address, g_bytes_new_static(lock->bytes, lock->n_bytes)};
+    const ImpFlashJob job = {.erase = IMP_FLASH_ERASE_NONE,
+                             .program = TRUE,
+                             .verify = IMP_FLASH_VERIFY_READ_BACK,
+                             .segments = &segment,
+                             .n_segments = 1};
+    must_run(f, &job);
+    g_bytes_unref(segment.bytes);
+    if (!load) {
+        power_cycle(f);
+        return;
+    }
+    gboolean good = imp_target_load_options(f->target, f->device, &error);
+    g_assert_no_error(error);
+    g_assert_true(good);
+    imp_target_detach(f->target);
+    f->target = NULL;
+}
+
+/* Each level of the device's table is in force afterwards, and from outside memory is as it was. What can be opened again opens, by
+ * losing all; what cannot stays shut. */
 static void locks(gconstpointer data)
 {
-    Fixture f;
-    set_up(&f, data);
-    for (gsize i = 0; i < f.device->n_locks; i++) {
-        const ImpDeviceLock *lock = &f.device->locks[i];
-        ImpFlashSegment segment = {lock->address, g_bytes_new_static(lock->bytes, lock->n_bytes)};
-        const ImpFlashJob job = {.erase = IMP_FLASH_ERASE_NONE,
-                                 .program = TRUE,
-                                 .verify = IMP_FLASH_VERIFY_READ_BACK,
-                                 .segments = &segment,
-                                 .n_segments = 1};
-        must_run(&f, &job);
-        power_cycle(&f);
-        g_assert_false(can_read(&f));
-        g_assert_true(imp_board_peek(f.board, f.base, f.after, f.size));
-        g_assert_cmpmem(f.before, f.size, f.after, f.size);
-        g_bytes_unref(segment.bytes);
-        imp_board_next(f.board, SEED, IMP_BOARD_FILL_RANDOM); /* an open one for the next level */
-        g_assert_true(can_read(&f));
-        attach(&f);
+    for (guint round = 0; round < 2; round++) {
+        Fixture f;
+        set_up(&f, data);
+        g_assert_cmpuint(f.device->n_locks, >, 0);
+        for (gsize i = 0; i < f.device->n_locks; i++) {
+            const ImpTargetOptions options = {.swd_hz = 4000000};
+            g_autoptr(GError) error = NULL;
+            lock(&f, &f.device->locks[i], round != 0);
+            g_assert_true(is_refused(&f));
+            check_memory(&f);
+            imp_board_reset_counters(f.board);
+            gboolean opened = imp_target_unlock(&f.probe->probe, &f.probe->clock, &options, f.device, &error);
+            if (f.device->locks[i].level == 1) {
+                struct imp_board_counters counters;
+                g_assert_no_error(error);
+                imp_board_get_counters(f.board, &counters);
+                g_assert_cmpuint(counters.mass_erases, ==, 1);
+                memset(f.before, 0xFF, f.size);
+            } else {
+                g_assert_error(error, IMP_ERROR, IMP_E_NO_TARGET);
+            }
+            g_assert_true(opened == (f.device->locks[i].level == 1));
+            check_memory(&f);
+            power_cycle(&f);
+            if (!opened)
+                g_assert_true(is_refused(&f));
+            /* an open one, and full, for what follows */
+            imp_board_next(f.board, SEED, IMP_BOARD_FILL_RANDOM);
+            g_assert_true(imp_board_peek(f.board, f.base, f.before, f.size));
+            g_assert_false(is_refused(&f));
+            attach(&f);
+        }
+        tear_down(&f);
     }
+}
+
+/* A locked chip that was opened can be programmed at once. */
+static void opened_chip_programs(gconstpointer data)
+{
+    const ImpTargetOptions options = {.swd_hz = 4000000};
+    Fixture f;
+    ImpFlashSegment segments[3];
+    g_autoptr(GError) error = NULL;
+    set_up(&f, data);
+    lock(&f, imp_device_lock_of(f.device, 1), TRUE);
+    gboolean opened = imp_target_unlock(&f.probe->probe, &f.probe->clock, &options, f.device, &error);
+    g_assert_no_error(error);
+    g_assert_true(opened);
+    attach(&f);
+    make_segments(&f, segments);
+    const ImpFlashJob job = {.erase = IMP_FLASH_ERASE_NONE,
+                             .program = TRUE,
+                             .verify = IMP_FLASH_VERIFY_CHECKSUM,
+                             .segments = segments,
+                             .n_segments = G_N_ELEMENTS(segments)};
+    must_run(&f, &job);
+    expect(&f, segments, IMP_FLASH_ERASE_ALL);
+    check_memory(&f);
+    free_segments(segments);
     tear_down(&f);
 }
 
-/* EraseChip of an option byte algorithm opens a locked chip and erases it; where nothing is locked it erases. */
-static void option_algorithm_opens(gconstpointer data)
+/* Option bytes with a wrong complement are refused before anything of them is erased. */
+static void refuses_a_wrong_complement(gconstpointer data)
 {
-    for (guint locked = 0; locked < 2; locked++) {
-        Fixture f;
-        struct imp_board_counters counters;
-        set_up(&f, data);
-        const ImpDeviceLock *lock = imp_device_lock_of(f.device, 1);
-        if (f.device->unlock != IMP_UNLOCK_BY_ALGORITHM) {
-            g_test_skip("this family is opened in another way");
-            tear_down(&f);
-            return;
-        }
-        if (locked) {
-            g_assert_true(imp_board_poke(f.board, (guint32)lock->address, lock->bytes, lock->n_bytes));
-            power_cycle(&f);
-            g_assert_false(can_read(&f));
-            attach(&f);
-        }
-        f.device->erase_all_algorithm = f.device->unlock_algorithm;
-        const ImpFlashJob job = {.erase = IMP_FLASH_ERASE_ALL};
-        imp_board_reset_counters(f.board);
-        must_run(&f, &job);
-        imp_board_get_counters(f.board, &counters);
-        g_assert_cmpuint(counters.mass_erases, ==, 1);
-        power_cycle(&f);
-        g_assert_true(can_read(&f));
-        memset(f.before, 0xFF, f.size);
-        g_assert_true(imp_board_peek(f.board, f.base, f.after, f.size));
-        g_assert_cmpmem(f.before, f.size, f.after, f.size);
-        attach(&f);
-        tear_down(&f);
-    }
+    const Row *row = data;
+    Fixture f;
+    guint8 before[8], after[8], bytes[8];
+    g_autoptr(GError) error = NULL;
+    set_up(&f, data);
+    memcpy(bytes, row->bytes, sizeof bytes);
+    bytes[5] ^= 0x10;
+    ImpFlashSegment segment = {row->second, g_bytes_new_static(bytes, sizeof bytes)};
+    const ImpFlashJob job = {.erase = IMP_FLASH_ERASE_USED,
+                             .program = TRUE,
+                             .verify = IMP_FLASH_VERIFY_READ_BACK,
+                             .segments = &segment,
+                             .n_segments = 1};
+    g_assert_true(imp_board_peek(f.board, row->second, before, sizeof before));
+    g_assert_false(run(&f, &job, &error));
+    g_assert_error(error, IMP_ERROR, IMP_E_ALGORITHM_FAILED);
+    g_assert_true(imp_board_peek(f.board, row->second, after, sizeof after));
+    g_assert_cmpmem(before, sizeof before, after, sizeof after);
+    g_bytes_unref(segment.bytes);
+    tear_down(&f);
 }
 
 /* Without an erase: a chip that is not blank is found out, whatever its controller does about it. */
@@ -345,7 +408,7 @@ int main(int argc, char **argv)
     } battery[] = {{"programs", programs},
                    {"several-algorithms", several_algorithms},
                    {"locks", locks},
-                   {"option-algorithm-opens", option_algorithm_opens},
+                   {"opened-chip-programs", opened_chip_programs},
                    {"old-content", never_passes_over_old_content},
                    {"stuck-bit", finds_a_stuck_bit}};
     g_test_init(&argc, &argv, NULL);
@@ -354,5 +417,10 @@ int main(int argc, char **argv)
             g_autofree char *path = g_strdup_printf("/contract/flash/%s/%s", rows[r].chip, battery[i].what);
             g_test_add_data_func(path, &rows[r], battery[i].run);
         }
+    for (guint r = 0; r < G_N_ELEMENTS(rows); r++) {
+        g_autofree char *path = g_strdup_printf("/contract/flash/%s/wrong-complement", rows[r].chip);
+        if (g_str_has_prefix(rows[r].device, "STM32")) /* UICR has no complements */
+            g_test_add_data_func(path, &rows[r], refuses_a_wrong_complement);
+    }
     return g_test_run();
 }

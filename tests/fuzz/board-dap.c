@@ -1,13 +1,30 @@
-/* CMSIS-DAP requests from anyone: the input is a list of packets, each with its length before it (u16, little-endian). */
+/* CMSIS-DAP requests from anyone: the input is a list of packets, each with its length before it (u16, little-endian). The sum of its bytes
+ * chooses the chip. */
 #include "board/board.h"
 
 #include <glib.h>
 
 #define PACKETS_MAX 64u
 
+static const char *choose(const uint8_t *data, size_t size)
+{
+    const char *const *chips = imp_board_chips();
+    guint sum = 0;
+    for (size_t i = 0; i < size; i++)
+        sum += data[i];
+    return chips[sum % g_strv_length((char **)chips)];
+}
+
+/* An STM32G071 at protection level 2 never answers again (docs/board.md). */
+static gboolean is_dead(const ImpBoard *b)
+{
+    guint8 rdp;
+    return imp_board_peek(b, 0x1FFF7800, &rdp, 1) && rdp == 0xCC;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    ImpBoard *b = imp_board_new("nrf51822", 1, NULL, NULL);
+    ImpBoard *b = imp_board_new(choose(data, size), 1, NULL, NULL);
     g_assert_nonnull(b);
     guint8 response[IMP_BOARD_PACKET_SIZE_DEFAULT];
     for (guint i = 0; i < PACKETS_MAX && size >= 2; i++) {
@@ -25,8 +42,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     gsize got = 0;
     for (guint i = 0; i < G_N_ELEMENTS(attach); i++)
         got = imp_board_dap(b, attach[i] + 1, attach[i][0], response, sizeof response);
-    g_assert_cmpuint(got, ==, 7);
-    g_assert_cmphex(response[2], ==, 1);
+    if (!is_dead(b)) {
+        g_assert_cmpuint(got, ==, 7);
+        g_assert_cmphex(response[2], ==, 1);
+    }
     imp_board_free(b);
     return 0;
 }
