@@ -26,7 +26,10 @@ typedef struct {
     ImpImageKind kind;
     char *cloud; /* JOB: URL of the cloud */
     char *factory; /* JOB: the virtual factory */
-    char *encrypt_to; /* file of the public image key; relative paths are joined to the recipe's folder */
+    char *
+        encrypt_to; /* file of the public image key; relative paths are joined to the recipe's folder; or a pkcs11: URI */
+    gboolean has_release_by,
+        by_cloud; /* JOB: released by the cloud's share (image/share.h), or by the key alone */
     ImpRestrictions restrictions;
 } ImpRelease;
 

@@ -2,9 +2,10 @@
 #include <string.h>
 
 #include "build/recipe.h"
+#include "image/key_store.h"
 #include "image/numbers.h"
 
-static const char *const job_keys[] = {"cloud", "factory"};
+static const char *const job_keys[] = {"cloud", "factory", "release"};
 
 /* The numbers of a SAP's own, held against the pool of the recipe's value. */
 static void read_numbers(ImpYaml *yaml, const ImpYamlNode *node, const ImpRecipe *recipe,
@@ -51,6 +52,8 @@ static gboolean is_url(const char *text)
            strpbrk(text, " \"<>") == NULL;
 }
 
+static const char *const release_words[] = {"cloud", "key", NULL};
+
 static void read_release(ImpYaml *yaml, const ImpYamlNode *key, const ImpYamlNode *node, const char *folder,
                          ImpRecipe *recipe)
 {
@@ -69,12 +72,20 @@ static void read_release(ImpYaml *yaml, const ImpYamlNode *key, const ImpYamlNod
     release.factory =
         g_strdup(imp_yaml_string(yaml, imp_yaml_get(&m, "factory"), 1, IMP_IMAGE_NAME_MAX, NULL));
     for (gsize i = 0; release.kind == IMP_IMAGE_SAP && m.node != NULL && i < m.node->n_items; i++)
-        if (g_strv_contains((const char *const[]){job_keys[0], job_keys[1], NULL}, m.node->keys[i]->text))
+        if (g_strv_contains((const char *const[]){job_keys[0], job_keys[1], job_keys[2], NULL},
+                            m.node->keys[i]->text))
             imp_yaml_fault(yaml, m.node->keys[i], IMP_E_RECIPE,
                            "'%s' belongs to a release of kind job; this is a sap", m.node->keys[i]->text);
     const char *key_file = imp_yaml_string(yaml, imp_yaml_get(&m, "encrypt-to"), 1, 4096, NULL);
     if (key_file != NULL)
-        release.encrypt_to = g_canonicalize_filename(key_file, folder);
+        release.encrypt_to =
+            imp_key_store_is_uri(key_file) ? g_strdup(key_file) : g_canonicalize_filename(key_file, folder);
+    const ImpYamlNode *by = imp_yaml_get(&m, "release");
+    release.has_release_by = by != NULL;
+    release.by_cloud = by != NULL && imp_yaml_word(yaml, by, release_words, 0) == 0;
+    if (release.by_cloud && key_file == NULL)
+        imp_yaml_fault(yaml, by, IMP_E_RECIPE,
+                       "only an encrypted job is released by its cloud: 'encrypt-to'");
     read_restrictions(&m, yaml, &release.restrictions);
     const ImpYamlNode *numbers = imp_yaml_get(&m, "numbers");
     if (numbers != NULL && release.kind == IMP_IMAGE_JOB)

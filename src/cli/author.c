@@ -7,6 +7,7 @@
 #include "image/image.h"
 #include "image/numbers.h"
 #include "image/seal.h"
+#include "image/share.h"
 
 #include <string.h>
 
@@ -113,13 +114,22 @@ static void tell_sealed(ImpCli *cli, const char *path, const char *statement_pat
         fprintf(cli->env->out, "%s: its statement, for the cloud\n", statement_path);
 }
 
-/* "x.imp": "x.statement"; free with g_free. */
-static char *statement_name(const char *path)
+/* The share as text, mode 0600: a secret on its way to the cloud. */
+static gboolean write_share(ImpCli *cli, const char *path, const ImpSealed *sealed, GError **error)
 {
-    gsize n = strlen(path);
-    if (g_str_has_suffix(path, ".imp"))
-        n -= 4;
-    return g_strdup_printf("%.*s.statement", (int)n, path);
+    char text[IMP_SHARE_TEXT + 1];
+    char *hex = imp_hex_encode(sealed->share->bytes, IMP_SHARE_BYTES);
+    g_snprintf(text, sizeof text, "%s\n", hex);
+    imp_file_free_secret(hex);
+    gboolean done = imp_file_write(path, text, strlen(text), 0600, error);
+    explicit_bzero(text, sizeof text);
+    if (!done)
+        return FALSE;
+    set_text(cli, "share", path);
+    if (!cli->json)
+        fprintf(cli->env->out,
+                "%s: the cloud's share of its key, a secret: registering hands it to the cloud\n", path);
+    return TRUE;
 }
 
 static gboolean seal_with(ImpCli *cli, Seal *seal, const char *path, GError **error)
@@ -134,6 +144,7 @@ static gboolean seal_with(ImpCli *cli, Seal *seal, const char *path, GError **er
                               .cloud_ca_sha256 =
                                   seal->terms.kind == IMP_IMAGE_JOB ? seal->terms.cloud_ca_sha256 : NULL,
                               .factory = seal->terms.kind == IMP_IMAGE_JOB ? seal->terms.factory : NULL,
+                              .release_by_cloud = seal->terms.by_cloud,
                               .random = cli->env->random};
     g_autoptr(ImpSealed) sealed = imp_image_seal(object, &options, error);
     if (sealed == NULL)
@@ -142,13 +153,17 @@ static gboolean seal_with(ImpCli *cli, Seal *seal, const char *path, GError **er
     const void *bytes = g_bytes_get_data(sealed->file, &n_bytes);
     if (!imp_file_write(path, bytes, n_bytes, 0644, error))
         return FALSE;
-    g_autofree char *statement = sealed->statement != NULL ? statement_name(path) : NULL;
+    g_autofree char *statement =
+        sealed->statement != NULL ? imp_file_beside(path, ".imp", ".statement") : NULL;
+    g_autofree char *share = sealed->share != NULL ? imp_file_beside(path, ".imp", ".share") : NULL;
     if (statement != NULL) {
         bytes = g_bytes_get_data(sealed->statement, &n_bytes);
         if (!imp_file_write(statement, bytes, n_bytes, 0644, error))
             return FALSE;
     }
     tell_sealed(cli, path, statement, sealed);
+    if (share != NULL && !write_share(cli, share, sealed, error))
+        return FALSE;
     tell_numbers(cli, object, &options.restrictions);
     return TRUE;
 }
@@ -161,6 +176,19 @@ gboolean imp_command_seal(ImpCli *cli, GError **error)
     Seal seal = {0};
     gboolean done = seal_with(cli, &seal, path, error);
     seal_done(&seal);
+    return done;
+}
+
+static gboolean load_share(ImpCli *cli, ImpKeyRing **inout_ring, GError **error)
+{
+    guint8 share[IMP_SHARE_BYTES], digest[IMP_SHA256_BYTES];
+    if (!imp_file_read_share(option(cli, IMP_OPTION_SHARE), share, error))
+        return FALSE;
+    if (*inout_ring == NULL)
+        *inout_ring = imp_keyring_new();
+    imp_share_digest(share, digest);
+    gboolean done = imp_keyring_add_share(*inout_ring, digest, share, error);
+    explicit_bzero(share, sizeof share);
     return done;
 }
 
@@ -180,6 +208,11 @@ static gboolean load_rings(ImpCli *cli, ImpKeyRing **out_image_keys, ImpKeyRing 
             imp_keyring_free(rings[1]);
             return FALSE;
         }
+    }
+    if (imp_cli_has(cli, IMP_OPTION_SHARE) && !load_share(cli, &rings[0], error)) {
+        imp_keyring_free(rings[0]);
+        imp_keyring_free(rings[1]);
+        return FALSE;
     }
     *out_image_keys = rings[0];
     *out_authors = rings[1];
@@ -273,13 +306,20 @@ gboolean imp_command_verify(ImpCli *cli, GError **error)
         g_prefix_error(error, "%s: ", cli->arguments[0]);
         return FALSE;
     }
-    gboolean all = verified == IMP_VERIFIED_ALL;
-    set_text(cli, "verified", all ? "all" : "shape");
+    static const char *const words[] = {
+        [IMP_VERIFIED_SHAPE] = "shape", [IMP_VERIFIED_MANIFEST] = "manifest", [IMP_VERIFIED_ALL] = "all"};
+    static const char *const texts[] = {
+        [IMP_VERIFIED_SHAPE] =
+            "the file is whole and of the right form; its signature cannot be seen without the "
+            "private image key (--image-key)",
+        [IMP_VERIFIED_MANIFEST] =
+            "signature and manifest are right; the payload opens only with the cloud's share "
+            "(--share)",
+        [IMP_VERIFIED_ALL] = "signature, manifest and every chunk are right",
+    };
+    set_text(cli, "verified", words[verified]);
     if (!cli->json)
-        fprintf(cli->env->out, "%s: %s\n", cli->arguments[0],
-                all ? "signature, manifest and every chunk are right"
-                    : "the file is whole and of the right form; its signature cannot be seen without the "
-                      "private image key (--image-key)");
+        fprintf(cli->env->out, "%s: %s\n", cli->arguments[0], texts[verified]);
     return TRUE;
 }
 

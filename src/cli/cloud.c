@@ -329,10 +329,32 @@ static gboolean send_file(ImpCli *cli, const char *method, const char *path, GBy
     return TRUE;
 }
 
+/* The share that the statement names, from the file beside it, once. */
+static gboolean send_share(ImpCli *cli, GError **error)
+{
+    if (strcmp(imp_answer_text(cli->result, "share"), "missing") != 0)
+        return TRUE;
+    g_autofree char *file = imp_file_beside(cli->arguments[0], ".statement", ".share");
+    g_autofree char *path = g_strdup_printf("/v1/images/%s/share", imp_answer_text(cli->result, "image"));
+    guint8 *share = g_malloc(32);
+    if (!imp_file_read_share(file, share, error)) {
+        g_free(share);
+        g_prefix_error(error,
+                       "the image is registered, but its cloud needs the share that sealing wrote beside "
+                       "it: ");
+        return FALSE;
+    }
+    g_autoptr(GBytes) body = g_bytes_new_take(share, 32);
+    gboolean done = send_file(cli, "PUT", path, body, error);
+    explicit_bzero(share, 32);
+    return done;
+}
+
 gboolean imp_command_cloud_image_register(ImpCli *cli, GError **error)
 {
     g_autoptr(GBytes) statement = imp_file_read(cli->arguments[0], IMP_STATEMENT_MAX, error);
-    gboolean done = statement != NULL && send_file(cli, "POST", "/v1/images", statement, error);
+    gboolean done =
+        statement != NULL && send_file(cli, "POST", "/v1/images", statement, error) && send_share(cli, error);
     return say(cli, done, "registered JOB %s (%s), %s", imp_answer_text(cli->result, "image"),
                imp_answer_text(cli->result, "name"), imp_answer_text(cli->result, "state"));
 }

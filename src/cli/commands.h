@@ -32,6 +32,12 @@ gboolean imp_command_key_grant(ImpCli *cli, GError **error);
 gboolean imp_command_key_revoke(ImpCli *cli, GError **error);
 gboolean imp_command_key_rotate(ImpCli *cli, GError **error);
 
+/* trust.c */
+gboolean imp_command_trust_sign(ImpCli *cli, GError **error);
+gboolean imp_command_trust_list(ImpCli *cli, GError **error);
+gboolean imp_command_cloud_root(ImpCli *cli, GError **error);
+gboolean imp_command_cloud_trust(ImpCli *cli, GError **error);
+
 /* author.c */
 gboolean imp_command_build(ImpCli *cli, GError **error);
 gboolean imp_command_seal(ImpCli *cli, GError **error);

@@ -153,3 +153,23 @@ char *imp_file_stem(const char *path)
         *dot = '\0';
     return name;
 }
+
+gboolean imp_file_read_share(const char *path, guint8 out_share[32], GError **error)
+{
+    char *text = imp_file_read_secret(NULL, path, error);
+    if (text == NULL)
+        return FALSE;
+    gboolean good = imp_hex_decode(text, out_share, 32) == 32;
+    if (!good)
+        imp_error_set(error, IMP_E_ARGUMENT, "%s: a share is 64 hexadecimal digits", path);
+    imp_file_free_secret(text);
+    return good;
+}
+
+char *imp_file_beside(const char *path, const char *ending, const char *other)
+{
+    gsize n = strlen(path);
+    if (g_str_has_suffix(path, ending))
+        n -= strlen(ending);
+    return g_strdup_printf("%.*s%s", (int)n, path, other);
+}

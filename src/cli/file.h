@@ -31,5 +31,12 @@ char *imp_file_ask_secret(const ImpCliEnv *env, const char *question,
 /* Wipes and frees; NULL is allowed. */
 void imp_file_free_secret(char *secret);
 
+/* The share of a .share file: 64 hexadecimal digits. Errors: as above, IMP_E_ARGUMENT. */
+gboolean imp_file_read_share(const char *path, guint8 out_share[32],
+                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* "x.imp", ".imp", ".share": "x.share"; free with g_free. */
+char *imp_file_beside(const char *path, const char *ending, const char *other);
+
 /* "keys/acme-author.pub": "acme-author"; free with g_free. */
 char *imp_file_stem(const char *path);

@@ -46,6 +46,8 @@ static gboolean terms_of_release(const ImpCli *cli, ImpSealTerms *terms, char **
     terms->has_kind = TRUE;
     terms->restrictions = release->restrictions;
     terms->encrypt_to = g_strdup(release->encrypt_to);
+    terms->has_release_by = release->has_release_by;
+    terms->by_cloud = release->by_cloud;
     terms->factory = g_strdup(release->factory);
     *out_cloud = g_strdup(release->cloud);
     return TRUE;
@@ -134,6 +136,15 @@ static gboolean take_options(const ImpCli *cli, ImpSealTerms *terms, GError **er
         g_free(terms->encrypt_to);
         terms->encrypt_to = g_strdup(cli->values[IMP_OPTION_ENCRYPT_TO]);
     }
+    const char *by = cli->values[IMP_OPTION_RELEASE_BY];
+    if (by != NULL && strcmp(by, "cloud") != 0 && strcmp(by, "key") != 0) {
+        imp_error_set(error, IMP_E_ARGUMENT, "--release-by is cloud or key, not '%s'", by);
+        return FALSE;
+    }
+    if (by != NULL)
+        terms->by_cloud = by[0] == 'c';
+    else if (!terms->has_release_by)
+        terms->by_cloud = terms->kind == IMP_IMAGE_JOB && terms->encrypt_to != NULL;
     if (imp_cli_has(cli, IMP_OPTION_FACTORY)) {
         g_free(terms->factory);
         terms->factory = g_strdup(cli->values[IMP_OPTION_FACTORY]);

@@ -17,6 +17,7 @@ typedef struct {
     gboolean has_kind;
     ImpRestrictions restrictions;
     char *encrypt_to; /* file of the public image key; NULL = not encrypted */
+    gboolean has_release_by, by_cloud; /* by_cloud is the default of an encrypted JOB */
     char *factory; /* JOB */
     guint8 cloud_ca_sha256[IMP_SHA256_BYTES]; /* JOB */
 } ImpSealTerms;

@@ -31,6 +31,7 @@ const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
     [IMP_OPTION_LIMIT] = {"limit", 0, "NUMBER", "at most so many lines"},
     [IMP_OPTION_MAX_FAILURES] = {"max-failures", 0, "NUMBER", "stop after so many failed units"},
     [IMP_OPTION_NAME] = {"name", 0, "NAME", "under this name"},
+    [IMP_OPTION_NUMBER] = {"number", 0, "NUMBER", "the list's number (default: one more than the file's)"},
     [IMP_OPTION_NUMBERS] = {"numbers", 0, "A-B", "the SAP's own numbers of the pool, first and last"},
     [IMP_OPTION_ON_CONTACT] = {"on-contact", 0, NULL, "begin with every board that is put in, until Ctrl-C"},
     [IMP_OPTION_ORDER] = {"order", 0, "NUMBER", "the work order, kept in every record"},
@@ -43,11 +44,16 @@ const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
     [IMP_OPTION_REASON] = {"reason", 0, "TEXT", "why, for the audit log"},
     [IMP_OPTION_RECIPE] = {"recipe", 0, "FILE", "the recipe whose releases are meant"},
     [IMP_OPTION_RELEASE] = {"release", 0, "NAME", "a release of the recipe"},
+    [IMP_OPTION_RELEASE_BY] = {"release-by", 0, "cloud|key",
+                               "JOB: what opens it beside the image key (default: its cloud's share)"},
     [IMP_OPTION_RESULT] = {"result", 0, "FILE",
                            "write what --json prints into a file, beside the ordinary output"},
+    [IMP_OPTION_ROOT_KEY] = {"root-key", 0, "FILE", "the account's root key"},
     [IMP_OPTION_SERIAL] = {"serial", 0, "LINE",
                            "the unit's serial line: serial:/dev/DEVICE[:BAUD] or tcp:HOST:PORT"},
     [IMP_OPTION_SET] = {"set", 0, "NAME=DATA", "data for a value: text, hex:00FF or file:PATH"},
+    [IMP_OPTION_SHARE] = {"share", 0, "FILE",
+                          "the cloud's share (.share), of an image that its cloud releases"},
     [IMP_OPTION_SOCKET] = {"socket", 0, "PATH", "the station's control socket"},
     [IMP_OPTION_SUITE] = {"suite", 0, "1|2", "1: EC P-256 (default), 2: RSA 3072"},
     [IMP_OPTION_TO] = {"to", 0, "FILE", "the station's sealing key (its public half)"},
@@ -148,6 +154,13 @@ const ImpCommandEntry imp_cli_commands[] = {
      "deleted.\n"
      "Then, with --finish, deletes the old key; while an image needs it that is refused. OLD may be a "
      "fingerprint."},
+    {"trust sign", "LIST AUTHOR-KEY...", 1, 200, O(ROOT_KEY) | O(NUMBER), imp_command_trust_sign,
+     "sign the list of authors whose images the account's stations run",
+     "LIST is written anew, with the next number; the authors are those of the key files, under the files' "
+     "names,\n"
+     "and no others: whoever is left out is blocked when the stations have the list (imprint cloud trust)."},
+    {"trust list", "LIST", 1, 1, O(ROOT_KEY), imp_command_trust_list, "show a signed list of authors",
+     "With --root-key: only if that key has signed it."},
     {"new", "FILE", 1, 1, O(DEVICE) | O(OUTPUT), imp_command_new,
      "write a recipe to begin with, with comments",
      "FILE is the firmware (app.elf, app.hex, app.bin and so on): then the recipe is app.yaml, or that of "
@@ -160,7 +173,7 @@ const ImpCommandEntry imp_cli_commands[] = {
      "build a recipe with all its inputs into an object (.impo)", NULL},
     {"seal", "OBJECT", 1, 1,
      O(OUTPUT) | O(AUTHOR_KEY) | O(ENCRYPT_TO) | O(RECIPE) | O(RELEASE) | O(KIND) | O(UNITS) |
-         O(MAX_FAILURES) | O(DATES) | O(NUMBERS) | O(FACTORY) | O(CA) | O(DEFINE),
+         O(MAX_FAILURES) | O(DATES) | O(NUMBERS) | O(FACTORY) | O(CA) | O(DEFINE) | O(RELEASE_BY),
      imp_command_seal, "seal an object into an image (.imp), a SAP or a JOB",
      "What the image may do comes from a release of the recipe (--recipe FILE --release NAME); options "
      "given\n"
@@ -168,13 +181,18 @@ const ImpCommandEntry imp_cli_commands[] = {
      "certificate\n"
      "of its cloud's CA: --ca, or the one that `imprint cloud login` has kept. Beside a JOB's image lies "
      "its\n"
-     "registration statement, with the same name and the ending .statement.\n"
+     "registration statement, with the same name and the ending .statement; and, unless --release-by key is "
+     "given,\n"
+     "the cloud's share, .share, without which no station opens the image: `imprint cloud image register` "
+     "hands "
+     "it\n"
+     "to the cloud.\n"
      "A SAP that takes serial numbers needs a range of its own (--numbers or the release's numbers), which\n"
      "`imprint cloud pool split` takes out of the cloud's pool. Every station that runs the image gives the\n"
      "numbers of this range: load it on one station only."},
-    {"inspect", "IMAGE", 1, 1, O(IMAGE_KEY) | O(AUTHOR_KEY), imp_command_inspect,
+    {"inspect", "IMAGE", 1, 1, O(IMAGE_KEY) | O(AUTHOR_KEY) | O(SHARE), imp_command_inspect,
      "say what can be read of an image or an object", NULL},
-    {"verify", "IMAGE", 1, 1, O(IMAGE_KEY) | O(AUTHOR_KEY), imp_command_verify,
+    {"verify", "IMAGE", 1, 1, O(IMAGE_KEY) | O(AUTHOR_KEY) | O(SHARE), imp_command_verify,
      "check an image as far as the keys reach", NULL},
     {"explain", "CODE", 1, 1, 0, imp_command_explain, "explain an error code (E2107)", NULL},
 
@@ -236,6 +254,14 @@ const ImpCommandEntry imp_cli_commands[] = {
      "list the authors whose images may be registered", NULL},
     {"cloud author add", "AUTHOR-KEY", 1, 1, CLOUD | O(NAME), imp_command_cloud_author_add,
      "allow an author to register images", NULL},
+    {"cloud root", "ROOT-KEY", 1, 1, CLOUD, imp_command_cloud_root,
+     "say which root key signs the account's list of authors; once",
+     "Enrolment codes carry its fingerprint from then on, and stations take lists of authors from nobody "
+     "else. "
+     "A\n"
+     "station that was enrolled before has to be enrolled anew to know it."},
+    {"cloud trust", "LIST", 1, 1, CLOUD, imp_command_cloud_trust,
+     "hand a signed list of authors to the cloud, which carries it to the stations", NULL},
     {"cloud image list", "", 0, 0, CLOUD, imp_command_cloud_image_list, "list images and their counts", NULL},
     {"cloud image register", "STATEMENT", 1, 1, CLOUD, imp_command_cloud_image_register,
      "register a JOB by its statement: what it is and may do, never its data", NULL},

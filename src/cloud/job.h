@@ -178,6 +178,16 @@ gboolean parse_body(ImpCloud *cloud, Job *job, GError **error); /* job->body */
 gboolean parse_id(ImpCloud *cloud, Job *job, GError **error); /* job->id of {id} */
 gboolean parse_id_and_body(ImpCloud *cloud, Job *job, GError **error);
 gboolean parse_name(const char *what, const char *name, GError **error);
+/* One image as people see it. NULL and *error; IMP_E_IMAGE_UNKNOWN for another account's, too (op_images.c). */
+json_t *image_json(ImpCloud *cloud, const char *account, const ImpId *id, GError **error);
+/* op_keys.c: "share": "missing" or "here" of an image that needs one. */
+gboolean share_add_state(ImpCloud *cloud, const ImpId *image, json_t *row, GError **error);
+/* op_keys.c: what a station's list of images says beside them: shares, and the number of the account's trust list. */
+gboolean keys_add_to_list(ImpCloud *cloud, const char *account, const char *factory, json_t *answer,
+                          GError **error);
+/* The ID of the account's root key; *out_has FALSE: it has none (op_keys.c). */
+gboolean account_root(ImpCloud *cloud, const char *account, gboolean *out_has, guint8 out[IMP_SHA256_BYTES],
+                      GError **error);
 json_t *effect_json(ImpCloud *cloud, const ImpLedgerEffect *effect);
 
 /* The operations, by area. */
@@ -190,6 +200,8 @@ extern const Operation op_factories_list, op_factories_add, op_groups_add, op_co
     op_pools_list, op_pools_next, op_pools_split; /* op_account.c */
 extern const Operation op_images_list, op_images_add, op_image_get, op_image_content, op_image_pause,
     op_image_resume, op_image_disable, op_image_failures; /* op_images.c */
+extern const Operation op_image_share, op_station_trust, op_root_get, op_root_set, op_trust_get,
+    op_trust_set; /* op_keys.c */
 extern const Operation op_launches, op_settle, op_log, op_alarms, op_audit; /* op_log.c */
 
 /* content.c: image files, named by image ID and digest in the folder content/. */

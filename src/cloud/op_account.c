@@ -105,6 +105,8 @@ static gboolean issue_code(ImpCloud *cloud, Job *job, const char *factory, const
                            GError **error)
 {
     ImpEnrolCode code = {0};
+    if (!account_root(cloud, job->account, &code.has_root, code.root_sha256, error))
+        return FALSE;
     imp_random_fill(cloud->random, code.secret, sizeof code.secret);
     memcpy(code.ca_sha256, imp_ca_digest(cloud->ca), sizeof code.ca_sha256);
     g_strlcpy(code.url, cloud->url, sizeof code.url);

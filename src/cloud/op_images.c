@@ -35,8 +35,7 @@ static json_t *counts_json(const ImpLedgerImageStatus *s)
                      (json_int_t)s->returned, "failures", (json_int_t)(s->spent + s->unknown));
 }
 
-/* NULL and *error; IMP_E_IMAGE_UNKNOWN for another account's, too. */
-static json_t *image_json(ImpCloud *cloud, const char *account, const ImpId *id, GError **error)
+json_t *image_json(ImpCloud *cloud, const char *account, const ImpId *id, GError **error)
 {
     g_autoptr(ImpQuery) sql = imp_query_prepare(
         cloud->db, error,
@@ -62,6 +61,10 @@ static json_t *image_json(ImpCloud *cloud, const char *account, const ImpId *id,
                   (json_int_t)s.added_us, "settled", (json_int_t)s.settled, "more_failures",
                   (json_int_t)s.more_failures, "counts", counts_json(&s));
     add_limits(row, &s.limits);
+    if (!share_add_state(cloud, id, row, error)) {
+        json_decref(row);
+        return NULL;
+    }
     if (content) {
         json_object_set_new(row, "file_bytes", json_integer(imp_query_int(sql, 5)));
         json_object_set_new(row, "file_sha256", json_hex(sha256, sizeof sha256));
@@ -173,6 +176,10 @@ static gboolean insert_image(ImpCloud *cloud, const Job *job, const ImpStatement
         imp_error_set(error, IMP_E_EXISTS, "an image of this ID is registered with another statement");
     if (found != 0)
         return found == 1 && imp_query_int(known, 0) != 0;
+    if (statement->has_share &&
+        !imp_query_run(cloud->db, NULL, error, "INSERT INTO cloud_share VALUES(?,?,NULL)", "bb",
+                       &statement->id, (gsize)IMP_ID_BYTES, statement->share_sha256, (gsize)IMP_SHA256_BYTES))
+        return FALSE;
     return imp_query_run(
         cloud->db, NULL, error, "INSERT INTO cloud_image VALUES(?,?,?,?,?,?,?,?,?,NULL,NULL)", "btbbttttb",
         &statement->id, (gsize)IMP_ID_BYTES, job->account, bytes, n_bytes, statement->header_sha256,

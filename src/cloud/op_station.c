@@ -239,7 +239,7 @@ static gboolean run_station_images(ImpCloud *cloud, Job *job, GError **error)
     if (more == 0)
         job->answer = json_pack("{s:O}", "images", list);
     json_decref(list);
-    return more == 0;
+    return more == 0 && keys_add_to_list(cloud, station.account, station.scope, job->answer, error);
 }
 
 static gboolean run_station_content(ImpCloud *cloud, Job *job, GError **error)

@@ -1,5 +1,6 @@
 /* What can be asked, by whom: api/cloud.yaml in C; a test holds the two together. */
 #include "cloud/job.h"
+#include "image/trust.h"
 
 #define OWNER    ROLE_OWNER
 #define ENGINEER (ROLE_OWNER | ROLE_ENGINEER)
@@ -65,6 +66,7 @@ static const ImpHttpRoute routes[] = {
     OPEN("GET", "/v1/station/images", IMP_HTTP_STATION, IMP_HTTP_BODY_NONE, 0, FALSE, op_station_images),
     OPEN("GET", "/v1/station/images/{id}/content", IMP_HTTP_STATION, IMP_HTTP_BODY_NONE, 0, FALSE,
          op_station_content),
+    OPEN("GET", "/v1/station/trust", IMP_HTTP_STATION, IMP_HTTP_BODY_NONE, 0, FALSE, op_station_trust),
     OPEN("POST", "/v1/login", IMP_HTTP_PUBLIC, IMP_HTTP_BODY_MEMORY, IMP_CLOUD_BODY_MAX, FALSE, op_login),
     POST("/v1/logout", ROLE_ANY, op_logout),
     GET("/v1/people", AUDITOR, op_people_list),
@@ -85,6 +87,17 @@ static const ImpHttpRoute routes[] = {
     GET("/v1/authors", ROLE_ANY, op_authors_list),
     POST("/v1/authors", OWNER, op_authors_add),
     POST("/v1/authors/{key}/remove", OWNER, op_authors_remove),
+    GET("/v1/root", ROLE_ANY, op_root_get),
+    POST("/v1/root", OWNER, op_root_set),
+    GET("/v1/trust", ROLE_ANY, op_trust_get),
+    {.method = "POST",
+     .path = "/v1/trust",
+     .who = IMP_HTTP_PERSON,
+     .roles = OWNER,
+     .body = IMP_HTTP_BODY_MEMORY,
+     .body_bytes_max = IMP_TRUST_LIST_MAX,
+     .handle = handle,
+     .tag = (gpointer)&op_trust_set},
     GET("/v1/pools", ROLE_ANY, op_pools_list),
     POST("/v1/pools/{id}/next", ENGINEER, op_pools_next),
     POST("/v1/pools/{id}/split", ENGINEER, op_pools_split),
@@ -100,6 +113,14 @@ static const ImpHttpRoute routes[] = {
      .open_body = content_open_upload,
      .handle = handle,
      .tag = (gpointer)&op_image_content},
+    {.method = "PUT",
+     .path = "/v1/images/{id}/share",
+     .who = IMP_HTTP_PERSON,
+     .roles = ENGINEER,
+     .body = IMP_HTTP_BODY_MEMORY,
+     .body_bytes_max = IMP_SHA256_BYTES,
+     .handle = handle,
+     .tag = (gpointer)&op_image_share},
     POST("/v1/images/{id}/pause", OPERATOR, op_image_pause),
     POST("/v1/images/{id}/resume", ENGINEER, op_image_resume),
     POST("/v1/images/{id}/disable", ENGINEER, op_image_disable),

@@ -40,7 +40,13 @@ static const char script[] =
     " id BLOB PRIMARY KEY, account TEXT NOT NULL, statement BLOB NOT NULL, header_sha256 BLOB NOT NULL,"
     " name TEXT NOT NULL, version TEXT NOT NULL, device TEXT NOT NULL, factory TEXT NOT NULL, author BLOB "
     "NOT NULL,"
-    " file_bytes INTEGER, file_sha256 BLOB) STRICT;";
+    " file_bytes INTEGER, file_sha256 BLOB) STRICT;"
+    /* share NULL: the author has registered an image that needs one, and not handed it over yet */
+    "CREATE TABLE IF NOT EXISTS cloud_share("
+    " image BLOB PRIMARY KEY, sha256 BLOB NOT NULL, share BLOB) STRICT;"
+    /* the newest list of authors that the account's root key has signed, as it was signed */
+    "CREATE TABLE IF NOT EXISTS cloud_trust("
+    " account TEXT PRIMARY KEY, number INTEGER NOT NULL, list BLOB NOT NULL) STRICT;";
 
 gboolean schema_make(sqlite3 *db, GError **error)
 {

@@ -154,6 +154,10 @@ json_t *imp_clear_to_json(const ImpClear *clear)
     json_object_set_new(json, "author", json_string(imp_key_id_text(&clear->author, key)));
     if (clear->encrypted)
         json_object_set_new(json, "image_key", json_string(imp_key_id_text(&clear->image_key, key)));
+    if (clear->has_share) {
+        g_autofree char *share = imp_hex_encode(clear->share_sha256, sizeof clear->share_sha256);
+        json_object_set_new(json, "share_sha256", json_string(share));
+    }
     if (clear->kind == IMP_IMAGE_JOB) {
         g_autofree char *ca = imp_hex_encode(clear->cloud_ca_sha256, sizeof clear->cloud_ca_sha256);
         json_object_set_new(json, "cloud_ca", json_string(ca));
@@ -178,6 +182,11 @@ gboolean imp_clear_from_json(const json_t *json, ImpClear *clear, GError **error
     if (clear->kind == IMP_IMAGE_JOB) {
         imp_json_hex(&r, "cloud_ca", clear->cloud_ca_sha256, IMP_SHA256_BYTES);
         clear->factory = g_strdup(imp_json_string(&r, "factory", 1, IMP_IMAGE_NAME_MAX));
+        clear->has_share = imp_json_has(&r, "share_sha256");
+        if (clear->has_share)
+            imp_json_hex(&r, "share_sha256", clear->share_sha256, IMP_SHA256_BYTES);
+        if (clear->has_share && !clear->encrypted)
+            imp_json_fault(&r, "'share_sha256' belongs to an encrypted image");
     } else {
         clear->factory = g_strdup("");
     }

@@ -57,6 +57,9 @@ typedef struct {
     ImpKeyId author;
     gboolean encrypted;
     ImpKeyId image_key; /* if encrypted */
+    gboolean
+        has_share; /* JOB, encrypted: the payload opens only with the cloud's share, too (image/share.h) */
+    guint8 share_sha256[IMP_SHA256_BYTES]; /* of the share */
     guint8 cloud_ca_sha256[IMP_SHA256_BYTES]; /* JOB: SHA-256 of the SPKI of the cloud's CA */
     char *factory; /* JOB: the virtual factory it is sealed for; else "" */
 

@@ -25,8 +25,8 @@ typedef struct {
 
 void imp_image_free(ImpImage *image);
 
-/* Opens an image in memory. image_keys: private halves that are here (NULL = none); authors: who is trusted; both are only
- * read. Errors: every E30xx, each by its own code; E1004. */
+/* Opens an image in memory. image_keys: private halves and clouds' shares that are here (NULL = none); authors: who is trusted; both are only
+ * read. Errors: every E30xx, each by its own code; E3110 (the cloud's share is missing); E1004. */
 ImpImage *imp_image_open(GBytes *file, const ImpKeyRing *image_keys, const ImpKeyRing *authors,
                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
@@ -37,6 +37,7 @@ ImpImage *imp_image_load(const char *path, const ImpKeyRing *image_keys, const I
 typedef enum {
     IMP_VERIFIED_SHAPE =
         2, /* file is whole, headers and envelope have the right form; signature unseen (no image key) */
+    IMP_VERIFIED_MANIFEST, /* signature and manifest; the payload opens with the cloud's share only, which is not here */
     IMP_VERIFIED_ALL, /* signature, manifest and every chunk */
 } ImpVerified;
 

@@ -35,7 +35,7 @@ json_t *imp_image_inspect(GBytes *file, const ImpKeyRing *image_keys, const ImpK
     g_auto(ImpOpened) opened = {0};
     if (!imp_opened_init(&opened, file, image_keys, authors, FALSE, error))
         return NULL;
-    if (opened.readable) {
+    if (opened.readable && imp_opened_has_share(&opened)) {
         g_autoptr(ImpContent) content = imp_opened_content(&opened, error);
         if (content == NULL)
             return NULL;

@@ -1,10 +1,7 @@
 #include <string.h>
 
-#include "base/json.h"
 #include "image/keys.h"
-
-#define TRUST_VERSION 1
-#define PUBLIC_MAX    1024 /* bytes of a public key in DER; RSA 3072 has 422 */
+#include "image/secret.h"
 
 typedef struct {
     char *name;
@@ -13,7 +10,15 @@ typedef struct {
 
 struct ImpKeyRing {
     GPtrArray *entries; /* Entry, in the order of addition */
+    GPtrArray *shares; /* ImpSecret: digest, then share */
 };
+
+#define DIGEST_BYTES 32
+
+static void share_free(gpointer share)
+{
+    imp_secret_free(share);
+}
 
 static void entry_free(gpointer data)
 {
@@ -27,6 +32,7 @@ ImpKeyRing *imp_keyring_new(void)
 {
     ImpKeyRing *ring = g_new0(ImpKeyRing, 1);
     ring->entries = g_ptr_array_new_with_free_func(entry_free);
+    ring->shares = g_ptr_array_new_with_free_func(share_free);
     return ring;
 }
 
@@ -35,6 +41,7 @@ void imp_keyring_free(ImpKeyRing *ring)
     if (ring == NULL)
         return;
     g_ptr_array_unref(ring->entries);
+    g_ptr_array_unref(ring->shares);
     g_free(ring);
 }
 
@@ -100,92 +107,43 @@ const ImpKey *imp_keyring_at(const ImpKeyRing *ring, gsize index, const char **o
     return entry->key;
 }
 
-/* --- trust list ----------------------------------------------------------------------------------------------------- */
+/* --- shares --------------------------------------------------------------------------------------------------------- */
 
-char *imp_trust_encode(const ImpKeyRing *authors)
+const guint8 *imp_keyring_find_share(const ImpKeyRing *ring, const guint8 sha256[32])
 {
-    json_auto_t *list = json_object();
-    json_t *array = json_array();
-    for (gsize i = 0; i < imp_keyring_size(authors); i++) {
-        const char *name;
-        const ImpKey *key = imp_keyring_at(authors, i, &name);
-        g_autoptr(GBytes) der = imp_key_public_der(key);
-        g_autofree char *hex = imp_hex_encode(g_bytes_get_data(der, NULL), g_bytes_get_size(der));
-        char id[IMP_KEY_ID_TEXT_SIZE];
-        json_t *author = json_object();
-        json_object_set_new(author, "key", json_string(imp_key_id_text(imp_key_id(key), id)));
-        json_object_set_new(author, "name", json_string(name));
-        json_object_set_new(author, "public", json_string(hex));
-        json_array_append_new(array, author);
+    for (guint i = 0; i < ring->shares->len; i++) {
+        const ImpSecret *share = ring->shares->pdata[i];
+        if (memcmp(share->bytes, sha256, DIGEST_BYTES) == 0)
+            return share->bytes + DIGEST_BYTES;
     }
-    json_object_set_new(list, "imprint-trust", json_integer(TRUST_VERSION));
-    json_object_set_new(list, "authors", array);
-    return imp_json_text(list);
+    return NULL;
 }
 
-static gboolean decode_author(const json_t *json, ImpKeyRing *ring, GError **error)
+gboolean imp_keyring_add_share(ImpKeyRing *ring, const guint8 sha256[32],
+                               const guint8 share[IMP_KEYRING_SHARE_BYTES], GError **error)
 {
-    ImpJson r;
-    ImpKeyId id = {{0}};
-    imp_json_begin(&r, json, "trust list: author", IMP_E_TRUST_LIST, IMP_E_TRUST_LIST);
-    imp_json_hex(&r, "key", id.bytes, sizeof id.bytes);
-    const char *name = imp_json_string(&r, "name", 0, IMP_KEYRING_NAME_MAX);
-    const char *hex = imp_json_string(&r, "public", 2, 2 * PUBLIC_MAX);
-    if (!imp_json_end(&r, error))
-        return FALSE;
-    guint8 bytes[PUBLIC_MAX];
-    gssize n_bytes = imp_hex_decode(hex, bytes, sizeof bytes);
-    g_autoptr(GBytes) der = n_bytes > 0 ? g_bytes_new(bytes, (gsize)n_bytes) : NULL;
-    g_autoptr(ImpKey) key = der != NULL ? imp_key_from_public_der(der, NULL) : NULL;
-    if (key == NULL || !imp_key_id_equal(imp_key_id(key), &id)) {
-        imp_error_set(error, IMP_E_TRUST_LIST, "trust list: author '%s': %s", name,
-                      key == NULL ? "'public' is no key of a suite" : "'key' is not the ID of 'public'");
-        return FALSE;
-    }
-    return imp_keyring_add(ring, name, key, error);
-}
-
-ImpKeyRing *imp_trust_decode(const char *text, gsize n_bytes, GError **error)
-{
-    json_auto_t *list =
-        imp_json_parse(text, n_bytes, IMP_KEYRING_FILE_MAX, "trust list", IMP_E_TRUST_LIST, error);
-    if (list == NULL)
-        return NULL;
-    ImpJson r;
-    imp_json_begin(&r, list, "trust list", IMP_E_TRUST_LIST, IMP_E_TRUST_LIST);
-    imp_json_u64(&r, "imprint-trust", TRUST_VERSION, TRUST_VERSION);
-    const json_t *array = imp_json_array(&r, "authors", 0, IMP_KEYRING_MAX);
-    if (!imp_json_end(&r, error))
-        return NULL;
-    g_autoptr(ImpKeyRing) ring = imp_keyring_new();
-    for (gsize i = 0; i < json_array_size(array); i++)
-        if (!decode_author(json_array_get(array, i), ring, error))
-            return NULL;
-    return g_steal_pointer(&ring);
-}
-
-gboolean imp_trust_save(const ImpKeyRing *authors, const char *path, GError **error)
-{
-    g_autofree char *text = imp_trust_encode(authors);
-    g_autoptr(GError) inner = NULL;
-    if (g_file_set_contents_full(path, text, (gssize)strlen(text),
-                                 G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0644, &inner))
+    if (imp_keyring_find_share(ring, sha256) != NULL)
         return TRUE;
-    imp_error_set(error, imp_error_code_of_file(inner), "%s", inner->message);
-    return FALSE;
+    if (ring->shares->len >= IMP_KEYRING_SHARES_MAX) {
+        imp_error_set(error, IMP_E_LIMIT, "there are %d shares already, that is the limit",
+                      IMP_KEYRING_SHARES_MAX);
+        return FALSE;
+    }
+    ImpSecret *secret = imp_secret_new(DIGEST_BYTES + IMP_KEYRING_SHARE_BYTES);
+    if (secret == NULL) {
+        imp_error_set(error, IMP_E_NO_MEMORY, "no memory for a share");
+        return FALSE;
+    }
+    memcpy(secret->bytes, sha256, DIGEST_BYTES);
+    memcpy(secret->bytes + DIGEST_BYTES, share, IMP_KEYRING_SHARE_BYTES);
+    g_ptr_array_add(ring->shares, secret);
+    return TRUE;
 }
 
-ImpKeyRing *imp_trust_load(const char *path, GError **error)
+void imp_keyring_filter_shares(ImpKeyRing *ring, gboolean (*keep)(const guint8 sha256[32], gpointer user),
+                               gpointer user)
 {
-    g_autoptr(GError) inner = NULL;
-    g_autofree char *text = NULL;
-    gsize n_bytes;
-    if (!g_file_get_contents(path, &text, &n_bytes, &inner)) {
-        imp_error_set(error, imp_error_code_of_file(inner), "%s", inner->message);
-        return NULL;
-    }
-    ImpKeyRing *ring = imp_trust_decode(text, n_bytes, error);
-    if (ring == NULL)
-        g_prefix_error(error, "%s: ", path);
-    return ring;
+    for (guint i = ring->shares->len; i-- > 0;)
+        if (!keep(((const ImpSecret *)ring->shares->pdata[i])->bytes, user))
+            g_ptr_array_remove_index(ring->shares, i);
 }

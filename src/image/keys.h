@@ -84,13 +84,18 @@ gsize imp_keyring_size(const ImpKeyRing *ring);
 /* The index-th in the order of addition; borrowed. out_name may be NULL. */
 const ImpKey *imp_keyring_at(const ImpKeyRing *ring, gsize index, const char **out_name);
 
-/* The trust list: public halves only, as canonical JSON text, {"authors":[{"key":ID,"name":…,"public":DER in
- * hexadecimal}],"imprint-trust":1}. Errors: E3106; of the file E1002. load: a missing file is E1009. */
-char *imp_trust_encode(const ImpKeyRing *authors);
-ImpKeyRing *imp_trust_decode(const char *text, gsize n_bytes, GError **error) G_GNUC_WARN_UNUSED_RESULT;
-gboolean imp_trust_save(const ImpKeyRing *authors, const char *path,
-                        GError **error) G_GNUC_WARN_UNUSED_RESULT;
-ImpKeyRing *imp_trust_load(const char *path, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* The shares that clouds have handed out (image/share.h), beside the image keys: in locked memory, by their SHA-256. */
+#define IMP_KEYRING_SHARES_MAX  4096
+#define IMP_KEYRING_SHARE_BYTES 32
+/* Copies it; one that is there already is kept. Errors: E1004, E1003. */
+gboolean imp_keyring_add_share(ImpKeyRing *ring, const guint8 sha256[32],
+                               const guint8 share[IMP_KEYRING_SHARE_BYTES],
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Borrowed; NULL if it is not there. */
+const guint8 *imp_keyring_find_share(const ImpKeyRing *ring, const guint8 sha256[32]);
+/* Wipes all that keep does not want. */
+void imp_keyring_filter_shares(ImpKeyRing *ring, gboolean (*keep)(const guint8 sha256[32], gpointer user),
+                               gpointer user);
 
 /* Key grant: the private image key, sealed to a station's sealing key as CMS AuthEnvelopedData of the same template as an
  * image's envelope. Only that station's private sealing key opens it. Implemented in library imp_image.

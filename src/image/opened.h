@@ -6,6 +6,7 @@
 
 typedef struct {
     GBytes *file; /* borrowed */
+    const ImpKeyRing *image_keys; /* borrowed: it may hold the share */
     ImpClear *clear;
     gboolean readable; /* not encrypted, or its image key is here: manifest is filled */
     gboolean signature_checked; /* the author's key is here, and the signature right */
@@ -19,7 +20,10 @@ gboolean imp_opened_init(ImpOpened *opened, GBytes *file, const ImpKeyRing *imag
                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void imp_opened_done(ImpOpened *opened);
 
-/* Checks every chunk and the content; opened must be readable. */
+/* FALSE: the cloud's share is needed for the payload, and not here. */
+gboolean imp_opened_has_share(const ImpOpened *opened);
+
+/* Checks every chunk and the content; opened must be readable. E3110 without the share. */
 ImpContent *imp_opened_content(const ImpOpened *opened, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ImpOpened, imp_opened_done)

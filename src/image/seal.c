@@ -10,6 +10,7 @@
 #include "image/envelope.h"
 #include "image/manifest.h"
 #include "image/numbers.h"
+#include "image/share.h"
 #include "image/statement.h"
 
 /* The manifest says the exact length of a file that holds its own signature, whose length varies by a byte or two from
@@ -24,6 +25,7 @@ void imp_sealed_free(ImpSealed *sealed)
     g_clear_pointer(&sealed->file, g_bytes_unref);
     g_clear_pointer(&sealed->statement, g_bytes_unref);
     imp_clear_free(sealed->clear);
+    imp_secret_free(sealed->share);
     g_free(sealed);
 }
 
@@ -56,6 +58,8 @@ static gboolean check_options(const ImpSealOptions *options, GError **error)
         return bad_option(error, "a JOB needs its cloud and its factory");
     if (!job && (options->cloud_ca_sha256 != NULL || options->factory != NULL))
         return bad_option(error, "a SAP has neither cloud nor factory");
+    if (options->release_by_cloud && (!job || options->image_key == NULL))
+        return bad_option(error, "only an encrypted JOB is released by its cloud");
     if (job &&
         (strlen(options->factory) > IMP_IMAGE_NAME_MAX || !g_utf8_validate(options->factory, -1, NULL)))
         return bad_option(error, "the factory's name is not UTF-8 or longer than 64 bytes");
@@ -88,17 +92,22 @@ static ImpClear *make_clear(const ImpContent *content, const ImpSealOptions *opt
     return clear;
 }
 
-/* Packs, encrypts and appends each section; fills the manifest's list. */
+/* Packs, encrypts and appends each section; fills the manifest's list. share NULL: not released by the cloud. */
 static gboolean write_sections(GByteArray *payload, GPtrArray *sections, const ImpSealOptions *options,
-                               const ImpId *image, ImpManifest *manifest, GError **error)
+                               const ImpId *image, const ImpSecret *share, ImpManifest *manifest,
+                               GError **error)
 {
     for (guint i = 0; i < sections->len; i++) {
-        guint8 key[IMP_SECTION_KEY_BYTES];
+        guint8 key[IMP_SECTION_KEY_BYTES], derived[IMP_SECTION_KEY_BYTES];
         imp_random_fill(options->random, key, sizeof key);
-        gboolean good =
-            imp_section_write(payload, i, image, g_ptr_array_index(sections, i),
-                              options->image_key != NULL ? key : NULL, &manifest->sections[i], error);
+        gboolean good = share == NULL || imp_share_derive(share->bytes, key, image, i, derived, error);
+        const guint8 *payload_key = options->image_key == NULL ? NULL : share != NULL ? derived : key;
+        good = good && imp_section_write(payload, i, image, g_ptr_array_index(sections, i), payload_key,
+                                         &manifest->sections[i], error);
+        if (good && share != NULL)
+            memcpy(manifest->sections[i].key, key, sizeof key); /* what the payload's is derived from */
         OPENSSL_cleanse(key, sizeof key);
+        OPENSSL_cleanse(derived, sizeof derived);
         if (!good)
             return FALSE;
         manifest->n_sections = i + 1;
@@ -175,8 +184,8 @@ static GBytes *join(const ImpClear *clear, const char *clear_text, GBytes *envel
     return g_byte_array_free_to_bytes(file);
 }
 
-static GBytes *make_file(const ImpObject *object, const ImpSealOptions *options, ImpClear *clear,
-                         ImpManifest *manifest, GError **error)
+static GBytes *make_file(const ImpObject *object, const ImpSealOptions *options, const ImpSecret *share,
+                         ImpClear *clear, ImpManifest *manifest, GError **error)
 {
     g_autoptr(GPtrArray) sections = NULL;
     g_autoptr(GByteArray) payload = g_byte_array_new();
@@ -189,7 +198,7 @@ static GBytes *make_file(const ImpObject *object, const ImpSealOptions *options,
     manifest->content = imp_content_encode(object->content, &sections);
     memcpy(manifest->content_sha256, object->content_sha256, IMP_SHA256_BYTES);
     memcpy(manifest->provenance_sha256, object->provenance_sha256, IMP_SHA256_BYTES);
-    if (!write_sections(payload, sections, options, &clear->id, manifest, error))
+    if (!write_sections(payload, sections, options, &clear->id, share, manifest, error))
         return NULL;
     clear->payload_bytes = payload->len;
     g_autoptr(GBytes) envelope = fit_envelope(clear, clear_text, manifest, options, error);
@@ -204,7 +213,17 @@ ImpSealed *imp_image_seal(const ImpObject *object, const ImpSealOptions *options
     g_autoptr(ImpSealed) sealed = g_new0(ImpSealed, 1);
     g_autoptr(ImpClear) clear = make_clear(object->content, options);
     ImpManifest manifest = {0};
-    sealed->file = make_file(object, options, clear, &manifest, error);
+    if (options->release_by_cloud) {
+        sealed->share = imp_secret_new(IMP_SHARE_BYTES);
+        if (sealed->share == NULL) {
+            imp_error_set(error, IMP_E_NO_MEMORY, "no memory for a share");
+            return NULL;
+        }
+        imp_random_fill(options->random, sealed->share->bytes, IMP_SHARE_BYTES);
+        clear->has_share = TRUE;
+        imp_share_digest(sealed->share->bytes, clear->share_sha256);
+    }
+    sealed->file = make_file(object, options, sealed->share, clear, &manifest, error);
     imp_manifest_done(&manifest);
     if (sealed->file == NULL)
         return NULL;

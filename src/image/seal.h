@@ -7,6 +7,7 @@
 
 #include "image/keys.h"
 #include "image/object.h"
+#include "image/secret.h"
 
 typedef struct {
     ImpImageKind kind;
@@ -15,12 +16,14 @@ typedef struct {
     const ImpKey *image_key; /* NULL = not encrypted: an ordinary file that anyone can read */
     const guint8 *cloud_ca_sha256; /* JOB: 32 bytes, SHA-256 of the SPKI of the cloud's CA */
     const char *factory; /* JOB */
+    gboolean release_by_cloud; /* JOB, encrypted: the cloud's share is needed, too (image/share.h) */
     const ImpRandom *random; /* for ID and section keys: imp_random_system() outside tests */
 } ImpSealOptions;
 
 typedef struct {
     GBytes *file;
     ImpClear *clear;
+    ImpSecret *share; /* release_by_cloud: for the cloud, with the statement; else NULL */
     GBytes *statement; /* JOB: signed registration statement (image/statement.h); SAP: NULL */
 } ImpSealed;
 

@@ -39,6 +39,8 @@ ImpStatement *imp_statement_new(const ImpClear *clear, const guint8 *content_sha
     memcpy(statement->cloud_ca_sha256, clear->cloud_ca_sha256, IMP_SHA256_BYTES);
     statement->author = clear->author;
     statement->encrypted = clear->encrypted;
+    statement->has_share = clear->has_share;
+    memcpy(statement->share_sha256, clear->share_sha256, IMP_SHA256_BYTES);
     statement->restrictions = *restrictions;
     statement->rework = content->rework;
     statement->pools = g_new0(ImpPoolUse, content->n_pools);
@@ -66,6 +68,8 @@ GBytes *imp_statement_encode(const ImpStatement *statement, const ImpKey *author
     set_hex(json, "content_sha256", statement->content_sha256, IMP_SHA256_BYTES);
     set_hex(json, "cloud_ca", statement->cloud_ca_sha256, IMP_SHA256_BYTES);
     set_hex(json, "author", statement->author.bytes, IMP_KEY_ID_BYTES);
+    if (statement->has_share)
+        set_hex(json, "share_sha256", statement->share_sha256, IMP_SHA256_BYTES);
     json_object_set_new(json, "name", json_string(statement->name));
     json_object_set_new(json, "version", json_string(statement->version));
     json_object_set_new(json, "device", json_string(statement->device));
@@ -106,6 +110,9 @@ static ImpStatement *decode(const char *text, gsize n_text, GError **error)
     statement->device = g_strdup(imp_json_string(&r, "device", 1, IMP_IMAGE_NAME_MAX));
     statement->factory = g_strdup(imp_json_string(&r, "factory", 1, IMP_IMAGE_NAME_MAX));
     statement->encrypted = imp_json_bool(&r, "encrypted");
+    statement->has_share = imp_json_has(&r, "share_sha256");
+    if (statement->has_share)
+        imp_json_hex(&r, "share_sha256", statement->share_sha256, IMP_SHA256_BYTES);
     const json_t *restrictions = imp_json_object(&r, "restrictions");
     if (restrictions != NULL &&
         !imp_restrictions_decode(restrictions, code, code, &statement->restrictions, &inner))
@@ -168,6 +175,9 @@ gboolean imp_statement_check_clear(const ImpStatement *statement, const ImpClear
         differs = "cloud";
     else if (statement->encrypted != clear->encrypted)
         differs = "encryption";
+    else if (statement->has_share != clear->has_share ||
+             memcmp(statement->share_sha256, clear->share_sha256, IMP_SHA256_BYTES) != 0)
+        differs = "share";
     else if (memcmp(statement->header_sha256, clear->header_sha256, IMP_SHA256_BYTES) != 0)
         differs = "header";
     if (differs == NULL)

@@ -18,6 +18,8 @@ typedef struct {
     char *name, *version, *device, *factory;
     guint8 cloud_ca_sha256[IMP_SHA256_BYTES];
     ImpKeyId author;
+    gboolean has_share; /* released by the cloud: the share comes with the registration */
+    guint8 share_sha256[IMP_SHA256_BYTES];
     gboolean encrypted; /* only an encrypted image may be delivered by the cloud */
     ImpRestrictions restrictions;
     ImpReworkMode rework;

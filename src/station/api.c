@@ -17,6 +17,7 @@
 #define EVENTS_MAX     1000
 #define LOG_LINES_MAX  10000
 #define LOG_LINES      1000
+#define SHARE_MS       6000 /* as long as a START waits for its permit */
 
 /* A request on its way to the loop, and back. */
 typedef struct {
@@ -40,12 +41,21 @@ typedef struct {
     guint timer;
 } Poll;
 
+/* A POST /v1/launches that waits for the cloud's share of its image, as a START waits for its permit. */
+typedef struct {
+    ImpApi *api;
+    ImpHttpRequest *request;
+    json_t *document;
+    guint timer;
+} ShareWait;
+
 struct ImpApi {
     ImpStation *station;
     ImpHttpServer *server;
     ImpQueue *asks;
     guint source;
     GPtrArray *polls; /* Poll */
+    GPtrArray *share_waits; /* ShareWait */
     guint flush_source;
 };
 
@@ -184,14 +194,11 @@ static GPtrArray *read_ports(ImpJson *r, const json_t *document)
     return names;
 }
 
-static void post_launch(ImpApi *api, Ask *ask)
+/* Begins what document asks for, and replies. FALSE: it is not decided, because the cloud's share may come within its time. */
+static gboolean try_launch(ImpApi *api, ImpHttpRequest *request, const json_t *document, gboolean may_wait)
 {
     GError *error = NULL;
-    json_t *document = imp_http_request_json(ask->request, &error), *launches = NULL;
-    if (document == NULL) {
-        reply_error(ask->request, error);
-        return;
-    }
+    json_t *launches = NULL;
     ImpJson r;
     imp_json_begin(&r, document, "launch", IMP_E_HTTP_REQUEST, IMP_E_HTTP_REQUEST);
     ImpStationLaunch launch = {.image = imp_json_string(&r, "image", 1, 256), .order = "", .person = ""};
@@ -209,11 +216,61 @@ static void post_launch(ImpApi *api, Ask *ask)
     if (imp_json_end(&r, &error) && imp_station_launch(api->station, &launch, &launches, &error)) {
         json_t *answer = with("launches", launches);
         json_object_set_new(answer, "event", json_integer((json_int_t)event));
-        reply(ask->request, 202, answer);
+        reply(request, 202, answer);
+    } else if (may_wait && g_error_matches(error, IMP_ERROR, IMP_E_SHARE_MISSING)) {
+        g_error_free(error);
+        return FALSE;
     } else {
-        reply_error(ask->request, error);
+        reply_error(request, error);
     }
-    json_decref(document);
+    return TRUE;
+}
+
+static gboolean on_share_time(gpointer user)
+{
+    ShareWait *wait = user;
+    g_ptr_array_remove_fast(wait->api->share_waits, wait);
+    (void)try_launch(wait->api, wait->request, wait->document, FALSE);
+    json_decref(wait->document);
+    g_free(wait);
+    return G_SOURCE_REMOVE;
+}
+
+/* After each event: shares that have come are told of as events of their images. */
+static void flush_share_waits(ImpApi *api, gboolean may_wait)
+{
+    for (guint i = api->share_waits->len; i-- > 0;) {
+        ShareWait *wait = api->share_waits->pdata[i];
+        if (!try_launch(api, wait->request, wait->document, may_wait))
+            continue;
+        g_ptr_array_remove_index(api->share_waits, i);
+        g_source_remove(wait->timer);
+        json_decref(wait->document);
+        g_free(wait);
+    }
+}
+
+static void post_launch(ImpApi *api, Ask *ask)
+{
+    GError *error = NULL;
+    json_t *document = imp_http_request_json(ask->request, &error);
+    if (document == NULL) {
+        reply_error(ask->request, error);
+        return;
+    }
+    gboolean may_wait = api->share_waits->len < IMP_API_POLLS_MAX && imp_station_has_cloud(api->station) &&
+                        !imp_station_stopping(api->station);
+    if (try_launch(api, ask->request, document, may_wait)) {
+        json_decref(document);
+        return;
+    }
+    imp_station_ask_cloud(api->station);
+    ShareWait *wait = g_new0(ShareWait, 1);
+    wait->api = api;
+    wait->request = ask->request;
+    wait->document = document;
+    wait->timer = g_timeout_add(SHARE_MS, on_share_time, wait);
+    g_ptr_array_add(api->share_waits, wait);
 }
 
 static void get_launch(ImpApi *api, Ask *ask)
@@ -263,6 +320,7 @@ static gboolean flush_polls(gpointer user)
 {
     ImpApi *api = user;
     api->flush_source = 0;
+    flush_share_waits(api, !imp_station_stopping(api->station));
     while (api->polls->len > 0)
         poll_end(g_ptr_array_steal_index_fast(api->polls, 0));
     return G_SOURCE_REMOVE;
@@ -271,7 +329,7 @@ static gboolean flush_polls(gpointer user)
 void imp_api_on_event(ImpApi *api)
 {
     /* On a turn of its own: what happens together is told together. */
-    if (api != NULL && api->polls->len > 0 && api->flush_source == 0)
+    if (api != NULL && api->polls->len + api->share_waits->len > 0 && api->flush_source == 0)
         api->flush_source = g_idle_add_full(G_PRIORITY_DEFAULT, flush_polls, api, NULL);
 }
 
@@ -419,9 +477,16 @@ static void get_trust(ImpApi *api, Ask *ask)
     for (gsize i = 0; i < imp_keyring_size(ring); i++) {
         const char *name = NULL;
         const ImpKey *key = imp_keyring_at(ring, i, &name);
-        json_array_append_new(list, author_document(imp_key_id(key), name));
+        json_t *author = author_document(imp_key_id(key), name);
+        gboolean own = imp_vault_is_own_author(imp_station_vault(api->station), imp_key_id(key));
+        json_object_set_new(author, "by", json_string(own ? "station" : "account"));
+        json_array_append_new(list, author);
     }
-    reply(ask->request, 200, with("authors", list));
+    json_t *document = with("authors", list);
+    guint64 number = imp_vault_list_number(imp_station_vault(api->station));
+    if (number > 0)
+        json_object_set_new(document, "account_list", json_integer((json_int_t)number));
+    reply(ask->request, 200, document);
 }
 
 static void post_trust(ImpApi *api, Ask *ask)
@@ -590,6 +655,7 @@ ImpApi *imp_api_new(ImpStation *station, const char *socket_path, GError **error
     ImpApi *api = g_new0(ImpApi, 1);
     api->station = station;
     api->polls = g_ptr_array_new();
+    api->share_waits = g_ptr_array_new();
     api->asks = imp_queue_new(IMP_API_WAITING_MAX, ask_free);
     api->source = g_unix_fd_add(imp_queue_fd(api->asks), G_IO_IN, on_asks, api);
     api->server = imp_http_server_start(
@@ -618,9 +684,11 @@ void imp_api_free(ImpApi *api)
     }
     if (api->flush_source != 0)
         g_source_remove(api->flush_source);
+    flush_share_waits(api, FALSE);
     flush_polls(api);
     imp_http_server_stop(api->server);
     imp_queue_free(api->asks);
     g_ptr_array_unref(api->polls);
+    g_ptr_array_unref(api->share_waits);
     g_free(api);
 }

@@ -111,6 +111,9 @@ static gboolean start_cloud(ImpStation *station, GError **error)
         imp_error_set(error, IMP_E_IO, "%s", own->message);
         return FALSE;
     }
+    ImpKeyId root;
+    memcpy(root.bytes, station->membership->root_sha256, sizeof root.bytes);
+    imp_vault_use_root(station->vault, station->membership->has_root ? &root : NULL);
     ImpHttpClientOptions options = {
         .url = station->membership->url,
         .ca_pem = station->membership->ca_pem,
@@ -149,6 +152,16 @@ gboolean imp_cloud_init(ImpStation *station, GError **error)
         return FALSE;
     }
     return station->membership == NULL || start_cloud(station, error);
+}
+
+gboolean imp_station_has_cloud(const ImpStation *station)
+{
+    return station->delivery != NULL;
+}
+
+void imp_station_ask_cloud(ImpStation *station)
+{
+    imp_delivery_ask(station->delivery);
 }
 
 /* ---- enrolment ----------------------------------------------------------------------------------------------------- */
@@ -243,6 +256,8 @@ static ImpMembership *read_answer(const json_t *answer, const Enrolment *enrolme
         imp_error_set(error, IMP_E_HTTP_TLS, "the cloud's CA is not the one that the enrolment code names");
         return NULL;
     }
+    membership->has_root = enrolment->code.has_root;
+    memcpy(membership->root_sha256, enrolment->code.root_sha256, sizeof membership->root_sha256);
     imp_id_text(&id, membership->station);
     membership->url = g_strdup(enrolment->url);
     return g_steal_pointer(&membership);

@@ -5,10 +5,12 @@
 #include <sys/un.h>
 
 #include "base/yaml.h"
+#include "image/key_store.h"
 #include "station/store.h"
 #include "wire/wire.h"
 
 #define PROBE_MAX      256
+#define IMAGE_KEYS_MAX 64
 #define PATH_BYTES_MAX 1024
 
 static void port_done(ImpPortConfig *port)
@@ -28,6 +30,8 @@ void imp_station_config_free(ImpStationConfig *config)
     g_free(config->name);
     g_free(config->data);
     g_free(config->control);
+    g_free(config->sealing_key);
+    g_strfreev(config->image_keys);
     g_free(config);
 }
 
@@ -71,6 +75,35 @@ static void read_images(ImpYaml *yaml, const ImpYamlNode *node, ImpStationConfig
     imp_yaml_map_end(&m);
 }
 
+static char *read_uri(ImpYaml *yaml, const ImpYamlNode *node)
+{
+    const char *uri = imp_yaml_string(yaml, node, 1, IMP_KEY_URI_MAX, NULL);
+    if (uri != NULL && !imp_key_store_is_uri(uri))
+        imp_yaml_fault(yaml, node, IMP_E_CONFIG, "expected the URI of a key in a token: pkcs11:…");
+    return g_strdup(uri);
+}
+
+static void read_keys(ImpYaml *yaml, const ImpYamlNode *node, ImpStationConfig *config)
+{
+    ImpYamlMap m;
+    GPtrArray *uris = g_ptr_array_new();
+    if (node != NULL) {
+        imp_yaml_map_begin(&m, yaml, node, "keys");
+        config->sealing_key = read_uri(yaml, imp_yaml_get(&m, "sealing"));
+        const ImpYamlNode *list = imp_yaml_get(&m, "image");
+        if (list != NULL)
+            list = imp_yaml_list(yaml, list, 1, IMAGE_KEYS_MAX);
+        for (gsize i = 0; list != NULL && i < imp_yaml_count(list); i++) {
+            char *uri = read_uri(yaml, list->items[i]);
+            if (uri != NULL)
+                g_ptr_array_add(uris, uri);
+        }
+        imp_yaml_map_end(&m);
+    }
+    g_ptr_array_add(uris, NULL);
+    config->image_keys = (char **)g_ptr_array_free(uris, FALSE);
+}
+
 static char *absolute(const char *folder, const char *path)
 {
     return g_path_is_absolute(path) ? g_strdup(path) : g_build_filename(folder, path, NULL);
@@ -97,6 +130,7 @@ static void read_config(ImpYaml *yaml, ImpStationConfig *config, const char *fol
         imp_yaml_quantity(yaml, imp_yaml_get(&m, "cloud-poll"), IMP_UNIT_US, 100 * G_TIME_SPAN_MILLISECOND,
                           3600 * G_TIME_SPAN_SECOND, 5 * G_TIME_SPAN_SECOND);
     read_images(yaml, imp_yaml_get(&m, "images"), config);
+    read_keys(yaml, imp_yaml_get(&m, "keys"), config);
     const ImpYamlNode *ports = imp_yaml_list(yaml, imp_yaml_need(&m, "ports"), 1, IMP_STATION_PORTS_MAX);
     config->ports = g_new0(ImpPortConfig, imp_yaml_count(ports) + 1);
     for (gsize i = 0; i < imp_yaml_count(ports); i++)

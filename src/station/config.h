@@ -9,6 +9,9 @@
  *     stop-limit: 30 s           # default; how long a stop waits for running launches before it cancels them
  *     cloud-poll: 5 s            # default; how often the cloud is asked for images
  *     images: {count: 1000, space: 8 GiB}    # default
+ *     keys:                      # keys in PKCS#11 tokens (docs/keys.md); default: files in the folder data
+ *       sealing: "pkcs11:token=line-1;object=sealing?pin-source=file:/etc/imprint/pin"
+ *       image: ["pkcs11:token=line-1;object=acme-2026?pin-source=file:/etc/imprint/pin"]
  *
  * Ownership: imp_station_config_free frees all. Immutable once read. */
 #pragma once
@@ -31,6 +34,8 @@ typedef struct {
     ImpPortConfig *ports;
     gsize n_ports;
     guint64 stop_limit_us, cloud_poll_us;
+    char *sealing_key; /* NULL: a file of the station's own */
+    char **image_keys; /* NULL-terminated; never NULL */
     guint images_max;
     guint64 images_bytes_max;
 } ImpStationConfig;

@@ -80,6 +80,9 @@ void imp_station_point(ImpStation *station, const char *name);
 void imp_station_check_stopped(ImpStation *station);
 void imp_station_image_event(ImpStation *station, const ImpStoreEntry *entry);
 
+/* After keys, authors or shares have changed without a person at this station: every image is told of anew. */
+void imp_station_keys_changed(ImpStation *station);
+
 /* cloud.c */
 gboolean imp_cloud_init(ImpStation *station, GError **error);
 void imp_cloud_done(ImpStation *station);

@@ -7,9 +7,11 @@
 #include <unistd.h>
 
 #include "base/json.h"
+#include "image/share.h"
 #include "station/core.h"
 
 #define LIST_PATH      "/v1/station/images"
+#define TRUST_PATH     "/v1/station/trust"
 #define LIST_MS_MAX    15000
 #define CONTENT_MS_MAX (10 * 60 * 1000)
 #define LIST_BYTES_MAX (1024 * 1024)
@@ -27,6 +29,8 @@ struct ImpDelivery {
     ImpLink *link;
     guint timer;
     guint64 ticket;
+    gboolean asked_trust; /* the call at work is for the account's list of authors */
+    guint64 bad_trust; /* number of a list that was refused once: not fetched again in this life */
     GArray *wanted; /* Offer: to be downloaded, in the order of the list */
     /* the download at work; fd -1: the list is being asked for, or nothing */
     int fd;
@@ -64,14 +68,15 @@ static gboolean read_offer(const json_t *item, Offer *offer)
     return TRUE;
 }
 
-static GArray *read_list(GBytes *body, GError **error)
+static json_t *read_document(GBytes *body, GError **error)
 {
     gsize n_bytes = 0;
     const char *text = g_bytes_get_data(body, &n_bytes);
-    json_t *document =
-        imp_json_parse(text, n_bytes, LIST_BYTES_MAX, "the cloud's list of images", IMP_E_HTTP_ANSWER, error);
-    if (document == NULL)
-        return NULL;
+    return imp_json_parse(text, n_bytes, LIST_BYTES_MAX, "the cloud's answer", IMP_E_HTTP_ANSWER, error);
+}
+
+static GArray *read_list(const json_t *document, GError **error)
+{
     g_autoptr(GArray) offers = g_array_new(FALSE, TRUE, sizeof(Offer));
     const json_t *list = json_object_get(document, "images");
     gboolean ok = json_is_array(list) && json_array_size(list) <= IMP_DELIVERY_LIST_MAX;
@@ -80,12 +85,65 @@ static GArray *read_list(GBytes *body, GError **error)
         ok = read_offer(json_array_get(list, i), &offer);
         g_array_append_val(offers, offer);
     }
-    json_decref(document);
     if (!ok) {
         imp_error_set(error, IMP_E_HTTP_ANSWER, "the cloud's list of images is not of the form it must have");
         return NULL;
     }
     return g_steal_pointer(&offers);
+}
+
+/* The shares of images that may run now, and no others: what the cloud withholds does not open any more. */
+static void take_shares(ImpDelivery *delivery, const json_t *document)
+{
+    const json_t *list = json_object_get(document, "shares");
+    gsize n_max = MIN(json_array_size(list), IMP_DELIVERY_LIST_MAX), n = 0;
+    guint8 *shares = g_malloc0(n_max * IMP_SHARE_BYTES + 1);
+    for (gsize i = 0; i < n_max; i++) {
+        const char *text = json_string_value(json_object_get(json_array_get(list, i), "share"));
+        if (text != NULL &&
+            imp_hex_decode(text, shares + n * IMP_SHARE_BYTES, IMP_SHARE_BYTES) == IMP_SHARE_BYTES)
+            n++;
+    }
+    gboolean different = imp_vault_set_shares(imp_station_vault(delivery->station), shares, n);
+    explicit_bzero(shares, n * IMP_SHARE_BYTES);
+    g_free(shares);
+    if (different)
+        imp_station_keys_changed(delivery->station);
+}
+
+/* TRUE if the cloud carries a newer list of authors than the one that is here, and it is being fetched now. */
+static gboolean fetch_trust(ImpDelivery *delivery, const json_t *document)
+{
+    const json_t *number = json_object_get(document, "trust");
+    guint64 there = json_is_integer(number) ? (guint64)json_integer_value(number) : 0;
+    ImpVault *vault = imp_station_vault(delivery->station);
+    if (there <= imp_vault_list_number(vault) || there == delivery->bad_trust ||
+        !delivery->station->membership->has_root)
+        return FALSE;
+    ImpHttpCall call = {.method = "GET", .path = TRUST_PATH, .ms_max = LIST_MS_MAX};
+    delivery->bad_trust = there; /* until it has been taken */
+    delivery->asked_trust = imp_link_call(delivery->link, ++delivery->ticket, &call);
+    return delivery->asked_trust;
+}
+
+static void take_trust(ImpDelivery *delivery, GBytes *body)
+{
+    g_autoptr(GError) error = NULL;
+    json_t *document = read_document(body, &error);
+    const char *hex = json_string_value(json_object_get(document, "list"));
+    gsize n_max = hex != NULL ? strlen(hex) / 2 : 0;
+    guint8 *bytes = g_malloc(n_max + 1);
+    gssize n_bytes = hex != NULL ? imp_hex_decode(hex, bytes, n_max) : 0;
+    json_decref(document);
+    g_autoptr(GBytes) list = g_bytes_new_take(bytes, n_bytes > 0 ? (gsize)n_bytes : 0);
+    if (error == NULL && imp_vault_take_list(imp_station_vault(delivery->station), list, &error)) {
+        delivery->bad_trust = 0;
+        g_message("the account's list of authors, number %" G_GUINT64_FORMAT ", is in force",
+                  imp_vault_list_number(imp_station_vault(delivery->station)));
+        imp_station_keys_changed(delivery->station);
+        return;
+    }
+    g_warning("list of authors from the cloud: %s", error->message);
 }
 
 static const Offer *find_offer(const GArray *offers, const ImpId *id)
@@ -260,17 +318,26 @@ static void on_outcome(gpointer user, guint64 ticket, const ImpHttpAnswer *answe
             download_next(delivery);
         return;
     }
-    g_autoptr(GArray) offers = NULL;
-    if (own == NULL && imp_http_answer_check(answer, &own))
-        offers = read_list(answer->body, &own);
+    if (own == NULL && imp_http_answer_check(answer, &own) && delivery->asked_trust)
+        take_trust(delivery, answer->body);
+    if (delivery->asked_trust) {
+        delivery->asked_trust = FALSE;
+        download_next(delivery);
+        return;
+    }
+    json_t *document = own == NULL ? read_document(answer->body, &own) : NULL;
+    g_autoptr(GArray) offers = document != NULL ? read_list(document, &own) : NULL;
     if (offers == NULL) {
         g_debug("delivery: %s", own->message); /* sync says aloud that the cloud is away */
         ask_later(delivery);
-        return;
+    } else {
+        take_shares(delivery, document);
+        withdraw_missing(delivery, offers);
+        choose_wanted(delivery, offers);
+        if (!fetch_trust(delivery, document))
+            download_next(delivery);
     }
-    withdraw_missing(delivery, offers);
-    choose_wanted(delivery, offers);
-    download_next(delivery);
+    json_decref(document);
 }
 
 static gboolean ask(gpointer user)
@@ -281,6 +348,14 @@ static gboolean ask(gpointer user)
     if (!imp_link_call(delivery->link, ++delivery->ticket, &call))
         ask_later(delivery);
     return G_SOURCE_REMOVE;
+}
+
+void imp_delivery_ask(ImpDelivery *delivery)
+{
+    if (delivery->timer == 0)
+        return; /* at work: the list was asked for already, or is after the download */
+    g_source_remove(delivery->timer);
+    ask(delivery);
 }
 
 ImpDelivery *imp_delivery_new(ImpStation *station, const ImpHttpClientOptions *options, GError **error)

@@ -214,6 +214,13 @@ gboolean imp_launches_usable(ImpStation *station, const ImpStoreEntry *entry, GE
                       imp_key_id_text(&clear->image_key, key));
         return FALSE;
     }
+    if (clear->has_share &&
+        imp_keyring_find_share(imp_vault_image_keys(station->vault), clear->share_sha256) == NULL) {
+        imp_error_set(error, IMP_E_SHARE_MISSING,
+                      "image %s: its cloud has not released it to this station, or not since its start",
+                      clear->name);
+        return FALSE;
+    }
     return TRUE;
 }
 

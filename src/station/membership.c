@@ -52,6 +52,9 @@ static gboolean decode(ImpMembership *membership, const char *text, GError **err
     ImpId station = imp_json_id(&r, "station");
     imp_id_text(&station, membership->station);
     membership->url = g_strdup(imp_json_string(&r, "url", 1, 1024));
+    membership->has_root = imp_json_has(&r, "root");
+    if (membership->has_root)
+        imp_json_hex(&r, "root", membership->root_sha256, sizeof membership->root_sha256);
     gboolean ok = imp_json_end(&r, error);
     json_decref(document);
     return ok;
@@ -83,6 +86,9 @@ gboolean imp_membership_save(ImpMembership *membership, const char *folder, GErr
     json_t *document = json_object();
     json_object_set_new(document, "station", json_string(membership->station));
     json_object_set_new(document, "url", json_string(membership->url));
+    g_autofree char *root = imp_hex_encode(membership->root_sha256, sizeof membership->root_sha256);
+    if (membership->has_root)
+        json_object_set_new(document, "root", json_string(root));
     g_autofree char *text = imp_json_text(document);
     json_decref(document);
     return write_file(folder, "ca.pem", membership->ca_pem, error) &&

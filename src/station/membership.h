@@ -1,6 +1,6 @@
 /* To which cloud a station belongs: what enrolment left in the folder cloud/ of its data folder.
  *
- *     cloud.json    {"station": ID, "url": "https://…"}     written last: there is a membership if it is there
+ *     cloud.json    {"root"?: key ID, "station": ID, "url": "https://…"}     written last: there is a membership if it is there
  *     ca.pem        the cloud's CA; its key's digest was in the enrolment code
  *     cert.pem      this station's certificate, for the key keys/tls.key
  *
@@ -16,6 +16,8 @@ typedef struct {
     char *url;
     char *ca_pem, *cert_pem;
     char station[IMP_ID_TEXT_SIZE]; /* this station's ID at the cloud */
+    gboolean has_root; /* the enrolment code named the account's root key */
+    guint8 root_sha256[IMP_CA_SHA256_BYTES]; /* its ID */
     guint8 ca_sha256[IMP_CA_SHA256_BYTES]; /* of the CA's SubjectPublicKeyInfo: what JOBs name */
 } ImpMembership;
 

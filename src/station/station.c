@@ -177,6 +177,12 @@ static void key_event(ImpStation *station, const char *type, const ImpKeyId *id)
     imp_events_add(station->events, type, type, body);
 }
 
+void imp_station_keys_changed(ImpStation *station)
+{
+    for (guint i = 0; i < imp_store_size(station->store); i++)
+        imp_station_image_event(station, imp_store_at(station->store, i));
+}
+
 gboolean imp_station_grant(ImpStation *station, GBytes *grant, ImpKeyId *out_id, GError **error)
 {
     if (!imp_vault_grant(station->vault, grant, out_id, error))
@@ -240,7 +246,9 @@ static gboolean open_folder(ImpStation *station, GError **error)
                                                        .images_max = station->config->images_max,
                                                        .bytes_max = station->config->images_bytes_max},
                                     error);
-    if (station->store == NULL || (station->vault = imp_vault_open(keys, error)) == NULL)
+    ImpVaultOptions options = {.sealing = station->config->sealing_key,
+                               .image_keys = (const char *const *)station->config->image_keys};
+    if (station->store == NULL || (station->vault = imp_vault_open(keys, &options, error)) == NULL)
         return FALSE;
     station->ledger = imp_ledger_open(&(ImpLedgerOptions){.path = ledger,
                                                           .role = IMP_LEDGER_STATION,

@@ -78,6 +78,11 @@ gboolean imp_station_trust(ImpStation *station, const char *name, const char *pe
 gboolean imp_station_distrust(ImpStation *station, const ImpKeyId *id,
                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+gboolean imp_station_has_cloud(const ImpStation *station);
+/* Asks the cloud for its list of images and shares now, not at the next time. What comes is told as events. The station has a
+ * cloud. */
+void imp_station_ask_cloud(ImpStation *station);
+
 /* ---- launches ---- */
 
 #define IMP_STATION_KEPT_MAX 1024 /* ended launches that GET /v1/launches/{id} still knows */

@@ -76,11 +76,12 @@ class ApiError(Exception):
 class Station(imptest.Process):
     """imprint-station run on a data folder that init has made."""
 
-    def __init__(self, data, *options):
+    def __init__(self, data, *options, before=(), env=None):
+        """before: words of a program that runs it."""
         self.data = data
         # a file that may not grow (disk_full) is an error for the program, not its end
-        super().__init__(["env", "--ignore-signal=XFSZ", imptest.program("imprint-station"), "run", "--data", data, *options],
-                         r"ready: start (\d+), \d+ ports, control (\S+)\n")
+        super().__init__([*before, "env", "--ignore-signal=XFSZ", imptest.program("imprint-station"), "run", "--data", data, *options],
+                         r"ready: start (\d+), \d+ ports, control (\S+)\n", env=env)
         self.start = int(self.ready.group(1))
         self.socket = self.ready.group(2)
 
@@ -199,10 +200,11 @@ class TestCase(imptest.TestCase):
         self.imprint("build", recipe, "-o", self.path(f"{name}.impo"))
         return self.path(f"{name}.impo")
 
-    def sap(self, *options, name="Widget", out="widget.imp", encrypted=True, numbers="1-99999", **more):
+    def sap(self, *options, name="Widget", out="widget.imp", encrypted=True, numbers="1-99999", author="author.key", **more):
         more_options = ["--encrypt-to", self.path("image.pub")] if encrypted else []
+        more_options += ["--author-key", self.path(author)] if author else []
         more_options += ["--numbers", numbers] if numbers else []
-        self.imprint("seal", self.object(name, **more), "--kind", "sap", "--author-key", self.path("author.key"), *more_options,
+        self.imprint("seal", self.object(name, **more), "--kind", "sap", *more_options,
                      "-o", self.path(out), *options)
         return self.path(out)
 
@@ -213,8 +215,8 @@ class TestCase(imptest.TestCase):
                         *[f"tcp:{board.dap}" for board in boards]], check=True, capture_output=True, timeout=30)
         return data
 
-    def station(self, data, *options):
-        station = Station(data, *options)
+    def station(self, data, *options, **more):
+        station = Station(data, *options, **more)
         self.addCleanup(station.kill)
         return station
 

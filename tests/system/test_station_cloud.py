@@ -97,9 +97,15 @@ class Job(StationCloudTest):
         with self.assertRaises(impstation.ApiError) as caught:
             station.launch(image)
         self.assertEqual(caught.exception.code, 1009)
-        # loaded by hand, the cloud still decides
+        # loaded by hand, the cloud still decides: it hands out no share, and where none is needed, no permit
         station.load(self.path("job.imp"))
-        end = station.run(image)[0]
+        with self.assertRaises(impstation.ApiError) as caught:
+            station.launch(image)
+        self.assertEqual(caught.exception.code, 3110)
+        plain = self.job("--units", "6", "--release-by", "key", out="plain.imp")
+        self.imprint("cloud", "image", "disable", plain, "--yes")
+        station.load(self.path("plain.imp"))
+        end = station.run(plain)[0]
         self.assertEqual((end["state"], end["error"]["code"]), ("refused", 5004))
         station.stop()
         self.check_cloud()

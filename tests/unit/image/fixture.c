@@ -453,13 +453,15 @@ void fixture_assert_image_of(const ImpObject *object, const ImpImage *image)
 ImpSealed *fixture_seal(const ImpObject *object, const Keys *keys, FixtureKind kind)
 {
     GError *error = NULL;
+    gboolean job = kind == FIXTURE_JOB_ENCRYPTED || kind == FIXTURE_JOB_RELEASED;
     ImpSealOptions options = {
-        .kind = kind == FIXTURE_JOB_ENCRYPTED ? IMP_IMAGE_JOB : IMP_IMAGE_SAP,
+        .kind = job ? IMP_IMAGE_JOB : IMP_IMAGE_SAP,
         .restrictions = {.has_units = TRUE, .units = 6, .count_on = IMP_COUNT_ON_PASS},
         .author = keys->author,
         .image_key = kind == FIXTURE_SAP ? NULL : keys->image_key,
-        .cloud_ca_sha256 = kind == FIXTURE_JOB_ENCRYPTED ? FIXTURE_CLOUD_CA : NULL,
-        .factory = kind == FIXTURE_JOB_ENCRYPTED ? "Shenzhen" : NULL,
+        .cloud_ca_sha256 = job ? FIXTURE_CLOUD_CA : NULL,
+        .factory = job ? "Shenzhen" : NULL,
+        .release_by_cloud = kind == FIXTURE_JOB_RELEASED,
         .random = imp_random_system(),
     };
     if (options.kind == IMP_IMAGE_SAP && object->content->n_pools > 0) {

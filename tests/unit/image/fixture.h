@@ -33,7 +33,12 @@ void fixture_assert_same_content(const ImpContent *a, const ImpContent *b);
 /* Is the image the object, its pool narrowed to the numbers 10 to 19 if it is a SAP's? */
 void fixture_assert_image_of(const ImpObject *object, const ImpImage *image);
 
-typedef enum { FIXTURE_SAP = 2, FIXTURE_SAP_ENCRYPTED, FIXTURE_JOB_ENCRYPTED } FixtureKind;
+typedef enum {
+    FIXTURE_SAP = 2,
+    FIXTURE_SAP_ENCRYPTED,
+    FIXTURE_JOB_ENCRYPTED,
+    FIXTURE_JOB_RELEASED, /* by its cloud: with a share */
+} FixtureKind;
 ImpSealed *fixture_seal(const ImpObject *object, const Keys *keys, FixtureKind kind);
 
 /* The file again with another clear header or envelope (NULL: the same), lengths and digest at the end made right. */

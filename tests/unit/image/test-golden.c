@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fixture.h"
+#include "image/trust.h"
 
 static char *golden(const char *name)
 {

@@ -3,8 +3,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/json.h"
 #include "fixture.h"
+#include "image/trust.h"
+#include "image/envelope.h"
 #include "image/secret.h"
+#include "image/share.h"
 
 typedef struct {
     char *folder;
@@ -311,6 +315,168 @@ static void test_trust(Fixture *f, gconstpointer unused)
     assert_refused(error, IMP_E_NOT_FOUND);
 }
 
+static GBytes *sign_text(const char *text, const ImpKey *key)
+{
+    GError *error = NULL;
+    GBytes *list = imp_cms_sign(text, strlen(text), key, &error);
+    g_assert_no_error(error);
+    return list;
+}
+
+/* The list that a root key signs: by whom, unchanged, of the one form. */
+static void test_trust_list(Fixture *f, gconstpointer unused)
+{
+    static const guint16 suites[] = {IMP_IMAGE_SUITE_P256, IMP_IMAGE_SUITE_RSA};
+    GError *error = NULL;
+    g_autoptr(Keys) keys = keys_new();
+    for (gsize s = 0; s < G_N_ELEMENTS(suites); s++) {
+        g_autoptr(ImpKey) root = imp_key_generate(suites[s], IMP_KEY_ROOT, &error);
+        g_autoptr(ImpKey) other = imp_key_generate(suites[s], IMP_KEY_ROOT, &error);
+        g_autoptr(GBytes) file = imp_trust_list_sign(keys->authors, 7, root, &error);
+        g_assert_no_error(error);
+        g_autoptr(ImpTrustList) list = imp_trust_list_verify(file, imp_key_id(root), &error);
+        g_assert_no_error(error);
+        g_assert_cmpuint(list->number, ==, 7);
+        g_assert_nonnull(imp_keyring_find(list->authors, imp_key_id(keys->author)));
+        g_assert_false(imp_key_has_private(imp_keyring_at(list->authors, 0, NULL)));
+        g_assert_null(imp_trust_list_verify(file, imp_key_id(other), &error));
+        assert_refused(error, IMP_E_TRUST_ROOT);
+        g_assert_null(imp_trust_list_sign(keys->authors, 8, keys->author, &error));
+        assert_refused(error, IMP_E_KEY_ROLE);
+        g_assert_null(imp_trust_list_sign(keys->image_keys, 8, root, &error));
+        assert_refused(error, IMP_E_KEY_ROLE);
+
+        gsize n;
+        const guint8 *bytes = g_bytes_get_data(file, &n);
+        g_autofree guint8 *copy = g_memdup2(bytes, n);
+        for (gsize i = 0; i < n; i++) {
+            copy[i] ^= 1;
+            g_autoptr(GBytes) changed = g_bytes_new_static(copy, n);
+            g_assert_null(imp_trust_list_verify(changed, imp_key_id(root), &error));
+            g_clear_error(&error);
+            copy[i] ^= 1;
+            g_autoptr(GBytes) cut = g_bytes_new_from_bytes(file, 0, i);
+            g_assert_null(imp_trust_list_verify(cut, imp_key_id(root), &error));
+            g_clear_error(&error);
+        }
+        /* Another key behind the root's name; another document under the root's signature. */
+        ImpCmsSigned parsed;
+        g_assert_true(imp_cms_parse_signed(bytes, n, 0, &parsed, &error));
+        g_autofree char *text = g_strndup((const char *)parsed.content, parsed.n_content);
+        g_autoptr(GBytes) forged = sign_text(text, other);
+        g_assert_null(imp_trust_list_verify(forged, NULL, &error));
+        assert_refused(error, IMP_E_TRUST_LIST);
+        g_autofree char *local = imp_trust_encode(keys->authors);
+        g_autofree char *version =
+            fixture_replace(text, "\"imprint-trust-list\":1", "\"imprint-trust-list\":2");
+        g_autofree char *zero = fixture_replace(text, "\"number\":7", "\"number\":0");
+        g_autofree char *space = fixture_replace(text, "\"number\":7", "\"number\": 7");
+        g_autofree char *member = fixture_replace(text, "\"number\":7", "\"number\":7,\"pet\":1");
+        const char *const bad[] = {local, version, zero, space, member, "{}"};
+        for (gsize i = 0; i < G_N_ELEMENTS(bad); i++) {
+            g_autoptr(GBytes) wrong = sign_text(bad[i], root);
+            g_assert_null(imp_trust_list_verify(wrong, imp_key_id(root), &error));
+            assert_refused(error, IMP_E_TRUST_LIST);
+        }
+    }
+}
+
+static gboolean keep_none(const guint8 sha256[32], gpointer user)
+{
+    return FALSE;
+}
+
+/* Released by its cloud: neither image key nor share opens it alone, nor do those of another sealing. */
+static void test_share(Fixture *f, gconstpointer unused)
+{
+    static const guint16 suites[] = {IMP_IMAGE_SUITE_P256, IMP_IMAGE_SUITE_RSA};
+    for (gsize s = 0; s < G_N_ELEMENTS(suites); s++) {
+        GError *error = NULL;
+        g_autoptr(Keys) keys = keys_new_of(suites[s]);
+        g_autoptr(ImpObject) object = fixture_object(500);
+        g_autoptr(ImpSealed) sealed = fixture_seal(object, keys, FIXTURE_JOB_RELEASED);
+        g_autoptr(ImpSealed) other = fixture_seal(object, keys, FIXTURE_JOB_RELEASED);
+        g_assert_true(sealed->clear->has_share);
+        ImpVerified verified;
+        g_assert_null(imp_image_open(sealed->file, keys->image_keys, keys->authors, &error));
+        assert_refused(error, IMP_E_SHARE_MISSING);
+        g_assert_true(imp_image_verify(sealed->file, keys->image_keys, keys->authors, &verified, &error));
+        g_assert_cmpint(verified, ==, IMP_VERIFIED_MANIFEST);
+        g_assert_true(
+            imp_keyring_add_share(keys->image_keys, other->clear->share_sha256, other->share->bytes, &error));
+        g_assert_null(imp_image_open(sealed->file, keys->image_keys, keys->authors, &error));
+        assert_refused(error, IMP_E_SHARE_MISSING);
+        /* The share alone. */
+        g_autoptr(ImpKeyRing) share_only = imp_keyring_new();
+        g_assert_true(
+            imp_keyring_add_share(share_only, sealed->clear->share_sha256, sealed->share->bytes, &error));
+        g_assert_null(imp_image_open(sealed->file, share_only, keys->authors, &error));
+        assert_refused(error, IMP_E_IMAGE_KEY_MISSING);
+        /* Another one under its name: the payload does not open. */
+        g_autoptr(ImpKeyRing) liar = imp_keyring_new();
+        g_assert_true(imp_keyring_add(liar, "", keys->image_key, &error));
+        g_assert_true(imp_keyring_add_share(liar, sealed->clear->share_sha256, other->share->bytes, &error));
+        g_assert_null(imp_image_open(sealed->file, liar, keys->authors, &error));
+        assert_refused(error, IMP_E_CHUNK_OPEN);
+        /* Both. */
+        g_assert_true(imp_keyring_add_share(keys->image_keys, sealed->clear->share_sha256,
+                                            sealed->share->bytes, &error));
+        g_autoptr(ImpImage) image = imp_image_open(sealed->file, keys->image_keys, keys->authors, &error);
+        g_assert_no_error(error);
+        fixture_assert_image_of(object, image);
+        g_assert_true(imp_image_verify(sealed->file, keys->image_keys, keys->authors, &verified, &error));
+        g_assert_cmpint(verified, ==, IMP_VERIFIED_ALL);
+        imp_keyring_filter_shares(keys->image_keys, keep_none, NULL);
+        g_assert_null(imp_image_open(sealed->file, keys->image_keys, keys->authors, &error));
+        assert_refused(error, IMP_E_SHARE_MISSING);
+        /* The statement names it, so that the cloud takes no other. */
+        g_autoptr(ImpStatement) statement = imp_statement_verify(sealed->statement, keys->authors, &error);
+        g_assert_no_error(error);
+        g_assert_true(statement->has_share);
+        g_assert_cmpmem(statement->share_sha256, 32, sealed->clear->share_sha256, 32);
+        g_assert_true(imp_statement_check_clear(statement, sealed->clear, &error));
+        /* A SAP, or who has no image key, cannot be released so. */
+        ImpSealOptions options = {.kind = IMP_IMAGE_SAP,
+                                  .restrictions = {.count_on = IMP_COUNT_ON_PASS,
+                                                   .has_numbers = TRUE,
+                                                   .first_number = 10,
+                                                   .last_number = 19},
+                                  .author = keys->author,
+                                  .image_key = keys->image_key,
+                                  .release_by_cloud = TRUE,
+                                  .random = imp_random_system()};
+        g_assert_null(imp_image_seal(object, &options, &error));
+        assert_refused(error, IMP_E_ARGUMENT);
+    }
+}
+
+/* RFC 5869 by another hand: the openssl program derives the same payload key. */
+static void test_share_derivation(Fixture *f, gconstpointer unused)
+{
+    GError *error = NULL;
+    guint8 share[32], key[32], derived[32], parsed[32];
+    ImpId image = imp_id_random(imp_random_system());
+    imp_random_fill(imp_random_system(), share, sizeof share);
+    imp_random_fill(imp_random_system(), key, sizeof key);
+    g_assert_true(imp_share_derive(share, key, &image, 0x01020304, derived, &error));
+    char id[IMP_ID_TEXT_SIZE];
+    g_autofree char *key_hex = imp_hex_encode(key, sizeof key);
+    g_autofree char *share_hex = imp_hex_encode(share, sizeof share);
+    g_autofree char *label_hex = imp_hex_encode((const guint8 *)"imprint-share-1\n", 16);
+    g_autofree char *command = g_strdup_printf(
+        "openssl kdf -keylen 32 -kdfopt digest:SHA256 -kdfopt hexkey:%s -kdfopt hexsalt:%s -kdfopt "
+        "hexinfo:%s%s01020304 HKDF",
+        key_hex, share_hex, label_hex, imp_id_text(&image, id));
+    g_autofree char *out = NULL;
+    int status;
+    g_assert_true(g_spawn_command_line_sync(command, &out, NULL, &status, &error));
+    g_assert_cmpint(status, ==, 0);
+    g_auto(GStrv) parts = g_strsplit(g_strstrip(out), ":", -1);
+    g_autofree char *hex = g_strjoinv("", parts);
+    g_assert_cmpint(imp_hex_decode(hex, parsed, sizeof parsed), ==, 32);
+    g_assert_cmpmem(parsed, 32, derived, 32);
+}
+
 static void test_grant(Fixture *f, gconstpointer unused)
 {
     GError *error = NULL;
@@ -389,6 +555,9 @@ int main(int argc, char **argv)
     ADD("/keys/bad-files", test_bad_files);
     ADD("/keys/ring", test_ring);
     ADD("/keys/trust", test_trust);
+    ADD("/keys/trust-list", test_trust_list);
+    ADD("/keys/share", test_share);
+    ADD("/keys/share-derivation", test_share_derivation);
     ADD("/keys/grant", test_grant);
     ADD("/keys/secret", test_secret);
     return g_test_run();

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "image/share.h"
 #include "fixture.h"
 #include "station/config.h"
 #include "station/events.h"
@@ -200,7 +201,7 @@ static ImpVault *open_vault(Fixture *f)
 {
     GError *error = NULL;
     g_autofree char *folder = g_build_filename(f->folder, "keys", NULL);
-    ImpVault *vault = imp_vault_open(folder, &error);
+    ImpVault *vault = imp_vault_open(folder, NULL, &error);
     g_assert_no_error(error);
     return vault;
 }
@@ -247,6 +248,94 @@ static void test_vault(Fixture *f, gconstpointer data)
     imp_vault_free(vault);
 }
 
+static gboolean trusts(const ImpVault *vault, const ImpKey *author)
+{
+    return imp_keyring_find(imp_vault_authors(vault), imp_key_id(author)) != NULL;
+}
+
+static GBytes *list_of(const ImpKey *root, guint64 number, const ImpKey *author)
+{
+    GError *error = NULL;
+    g_autoptr(ImpKeyRing) authors = imp_keyring_new();
+    g_assert_true(author == NULL || imp_keyring_add(authors, "anna", author, &error));
+    GBytes *list = imp_trust_list_sign(authors, number, root, &error);
+    g_assert_no_error(error);
+    return list;
+}
+
+/* The account's list counts beside the station's own; only its root's, only newer ones. */
+static void test_vault_list(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(ImpKey) root = imp_key_generate(IMP_IMAGE_SUITE_P256, IMP_KEY_ROOT, NULL);
+    g_autoptr(ImpKey) forger = imp_key_generate(IMP_IMAGE_SUITE_P256, IMP_KEY_ROOT, NULL);
+    g_autoptr(ImpKey) anna = imp_key_generate(IMP_IMAGE_SUITE_P256, IMP_KEY_AUTHOR, NULL);
+    g_autoptr(ImpKey) own = imp_key_generate(IMP_IMAGE_SUITE_P256, IMP_KEY_AUTHOR, NULL);
+    g_autofree char *pem = imp_key_public_pem(own);
+    ImpKeyId id;
+    ImpVault *vault = open_vault(f);
+    g_autoptr(GBytes) second = list_of(root, 2, anna);
+    g_assert_false(imp_vault_take_list(vault, second, &error)); /* no root key is known */
+    g_assert_error(error, IMP_ERROR, IMP_E_TRUST_ROOT);
+    g_clear_error(&error);
+    imp_vault_use_root(vault, imp_key_id(root));
+    g_assert_true(imp_vault_trust(vault, "own", pem, &id, &error));
+    g_autoptr(GBytes) forged = list_of(forger, 9, anna);
+    g_assert_false(imp_vault_take_list(vault, forged, &error));
+    g_assert_error(error, IMP_ERROR, IMP_E_TRUST_ROOT);
+    g_clear_error(&error);
+    g_assert_false(trusts(vault, anna));
+    g_assert_true(imp_vault_take_list(vault, second, &error));
+    g_assert_true(trusts(vault, anna) && trusts(vault, own));
+    g_assert_true(imp_vault_is_own_author(vault, imp_key_id(own)));
+    g_assert_false(imp_vault_is_own_author(vault, imp_key_id(anna)));
+    g_assert_false(
+        imp_vault_distrust(vault, imp_key_id(anna), &error)); /* the root's word, not the station's */
+    g_assert_error(error, IMP_ERROR, IMP_E_NOT_FOUND);
+    g_clear_error(&error);
+    imp_vault_free(vault);
+
+    vault = open_vault(f);
+    g_assert_false(trusts(vault, anna)); /* until it is known whose list it is */
+    imp_vault_use_root(vault, imp_key_id(root));
+    g_assert_cmpuint(imp_vault_list_number(vault), ==, 2);
+    g_assert_true(trusts(vault, anna) && trusts(vault, own));
+    g_autoptr(GBytes) first = list_of(root, 1, NULL);
+    for (int i = 0; i < 2; i++) { /* an older one, and the same again */
+        g_assert_false(imp_vault_take_list(vault, i == 0 ? first : second, &error));
+        g_assert_error(error, IMP_ERROR, IMP_E_TRUST_OLD);
+        g_clear_error(&error);
+    }
+    g_autoptr(GBytes) third = list_of(root, 3, NULL);
+    g_assert_true(imp_vault_take_list(vault, third, &error));
+    g_assert_true(!trusts(vault, anna) && trusts(vault, own)); /* removed: at once */
+    g_test_expect_message(NULL, G_LOG_LEVEL_WARNING, "*not the root key here*");
+    imp_vault_use_root(vault, imp_key_id(forger));
+    g_test_assert_expected_messages();
+    g_assert_cmpuint(imp_vault_list_number(vault), ==, 0);
+    imp_vault_free(vault);
+}
+
+static void test_vault_shares(Fixture *f, gconstpointer data)
+{
+    guint8 shares[2 * IMP_SHARE_BYTES], digests[2][IMP_SHA256_BYTES];
+    imp_random_fill(imp_random_system(), shares, sizeof shares);
+    for (gsize i = 0; i < 2; i++)
+        imp_share_digest(shares + i * IMP_SHARE_BYTES, digests[i]);
+    ImpVault *vault = open_vault(f);
+    g_assert_true(imp_vault_set_shares(vault, shares, 2));
+    g_assert_false(imp_vault_set_shares(vault, shares, 2)); /* nothing new */
+    const guint8 *found = imp_keyring_find_share(imp_vault_image_keys(vault), digests[1]);
+    g_assert_cmpmem(found, IMP_SHARE_BYTES, shares + IMP_SHARE_BYTES, IMP_SHARE_BYTES);
+    g_assert_true(imp_vault_set_shares(vault, shares, 1)); /* what is withheld goes */
+    g_assert_nonnull(imp_keyring_find_share(imp_vault_image_keys(vault), digests[0]));
+    g_assert_null(imp_keyring_find_share(imp_vault_image_keys(vault), digests[1]));
+    imp_vault_free(vault);
+    vault = open_vault(f); /* never on the disk */
+    g_assert_null(imp_keyring_find_share(imp_vault_image_keys(vault), digests[0]));
+    imp_vault_free(vault);
+}
+
 static void test_vault_modes(Fixture *f, gconstpointer data)
 {
     g_autoptr(GError) error = NULL;
@@ -259,7 +348,7 @@ static void test_vault_modes(Fixture *f, gconstpointer data)
     g_assert_cmpint(stat(folder, &st), ==, 0);
     g_assert_cmpuint(st.st_mode & 0777, ==, 0700);
     g_assert_cmpint(chmod(sealing, 0644), ==, 0);
-    g_assert_null(imp_vault_open(folder, &error));
+    g_assert_null(imp_vault_open(folder, NULL, &error));
     g_assert_error(error, IMP_ERROR, IMP_E_KEY_MODE);
 }
 
@@ -349,6 +438,8 @@ int main(int argc, char **argv)
     ADD("store/hold", test_store_hold);
     ADD("store/damaged", test_store_damaged);
     ADD("vault/keys", test_vault);
+    ADD("vault/list", test_vault_list);
+    ADD("vault/shares", test_vault_shares);
     ADD("vault/modes", test_vault_modes);
     ADD("config/init", test_config);
     ADD("membership/load", test_membership);
