@@ -312,9 +312,10 @@ static void say_device(FILE *out, const ImpDevice *device, const ImpDeviceOrigin
     g_autofree char *text = names_text(device, origin->pack == NULL, names);
     json_decref(names);
     g_autofree char *ram = kib_text(device->ram_bytes);
-    fprintf(out,
-            "device    %s\ncore      %s, %g MHz after reset\nRAM       0x%08" G_GINT64_MODIFIER "X  %s\n",
-            text, device->core, device->core_hz / 1e6, device->ram_start, ram);
+    g_autofree char *clock =
+        origin->pack == NULL ? g_strdup_printf(", %g MHz after reset", device->core_hz / 1e6) : g_strdup("");
+    fprintf(out, "device    %s\ncore      %s%s\nRAM       0x%08" G_GINT64_MODIFIER "X  %s\n", text,
+            device->core, clock, device->ram_start, ram);
     say_memories(out, device);
     if (device->dpidr != 0)
         fprintf(out, "told by   DPIDR is 0x%08X\n", device->dpidr);

@@ -41,7 +41,10 @@ typedef struct {
     const ImpPdscDevice *from;
     GPtrArray *notes; /* may be NULL */
     ImpDevice *device;
+    const char *const *wanted; /* may be NULL */
     GPtrArray *algorithms; /* of ImpAlgorithm, chosen so far */
+    GPtrArray *sources; /* of ImpPdscAlgorithm: what each of them is made of; borrowed */
+    GPtrArray *contested; /* of ImpAlgorithm: memories for which several are there, and none */
     GError *first; /* why the first algorithm that cannot be used cannot */
 } Maker;
 
@@ -89,23 +92,21 @@ static gboolean take_core(Maker *m, GError **error)
     return TRUE;
 }
 
-/* The RAM that the first default algorithm asks for; else the first default memory that can be written and executed
- * (specification, "algorithm": RAMstart). */
+/* The largest RAM that an algorithm in use asks for: all of them may be loaded together. Where none asks, the first default memory
+ * that can be written and executed (specification, "algorithm": RAMstart). */
 static gboolean take_ram(Maker *m, GError **error)
 {
     guint64 start = 0, size_bytes = 0;
-    const GArray *algorithms = m->from->algorithms, *memories = m->from->memories;
-    for (guint pass = 0; pass < 2 && size_bytes == 0; pass++)
-        for (guint i = 0; i < algorithms->len && size_bytes == 0; i++) {
-            const ImpPdscAlgorithm *a = &g_array_index(algorithms, ImpPdscAlgorithm, i);
-            if (a->has_ram && (a->is_default || pass == 1)) {
-                start = a->ram_start;
-                size_bytes = a->ram_bytes;
-            }
+    for (guint i = 0; i < m->sources->len; i++) {
+        const ImpPdscAlgorithm *from = m->sources->pdata[i];
+        if (from->has_ram && from->ram_bytes > size_bytes) {
+            start = from->ram_start;
+            size_bytes = from->ram_bytes;
         }
+    }
     for (guint pass = 0; pass < 2 && size_bytes == 0; pass++)
-        for (guint i = 0; i < memories->len && size_bytes == 0; i++) {
-            const ImpPdscMemory *memory = &g_array_index(memories, ImpPdscMemory, i);
+        for (guint i = 0; i < m->from->memories->len && size_bytes == 0; i++) {
+            const ImpPdscMemory *memory = &g_array_index(m->from->memories, ImpPdscMemory, i);
             if (memory->writable && memory->executable && (memory->is_default || pass == 1)) {
                 start = memory->start;
                 size_bytes = memory->size_bytes;
@@ -190,14 +191,75 @@ static void fit_page(const Maker *m, ImpAlgorithm *a)
         a->page_bytes /= 2;
 }
 
-static const ImpAlgorithm *overlapped(const Maker *m, const ImpAlgorithm *a)
+static gboolean do_overlap(const ImpAlgorithm *a, const ImpAlgorithm *b)
 {
-    for (guint i = 0; i < m->algorithms->len; i++) {
-        const ImpAlgorithm *other = m->algorithms->pdata[i];
-        if (a->start < other->start + other->size_bytes && other->start < a->start + a->size_bytes)
-            return other;
+    return a->start < b->start + b->size_bytes && b->start < a->start + a->size_bytes;
+}
+
+/* "Flash/X.FLM" is called X. */
+static gboolean is_called(const ImpPdscAlgorithm *from, const char *name)
+{
+    g_autofree char *base = g_path_get_basename(from->file);
+    char *dot = strrchr(base, '.');
+    if (dot != NULL)
+        *dot = '\0';
+    return g_ascii_strcasecmp(base, name) == 0;
+}
+
+static gboolean is_wanted(const Maker *m, const ImpPdscAlgorithm *from)
+{
+    for (const char *const *name = m->wanted; name != NULL && *name != NULL; name++)
+        if (is_called(from, *name))
+            return TRUE;
+    return FALSE;
+}
+
+/* Which goes before which, where two are for the same memory. */
+static int rank(const Maker *m, const ImpPdscAlgorithm *from)
+{
+    return is_wanted(m, from) ? 8 : from->is_default ? 4 : (int)from->level;
+}
+
+static gboolean check_wanted(const Maker *m, GError **error)
+{
+    for (const char *const *name = m->wanted; name != NULL && *name != NULL; name++) {
+        gboolean found = FALSE;
+        for (guint i = 0; i < m->from->algorithms->len; i++)
+            found = found || is_called(&g_array_index(m->from->algorithms, ImpPdscAlgorithm, i), *name);
+        if (found)
+            continue;
+        imp_error_set(error, IMP_E_DEVICE_UNKNOWN,
+                      "%s has no flash algorithm '%s'; imprint device show %s names all", m->from->name,
+                      *name, m->from->name);
+        return FALSE;
     }
-    return NULL;
+    return TRUE;
+}
+
+/* What stands in the way of a; NULL if nothing does. Two of one rank, neither the default nor wanted, put each other out. */
+static gboolean makes_way(Maker *m, const ImpPdscAlgorithm *from, const ImpAlgorithm *a)
+{
+    for (guint i = 0; i < m->contested->len; i++)
+        if (do_overlap(a, m->contested->pdata[i]) && rank(m, from) < 4) {
+            note(m, "%s is not used: several are for the same memory; to use it, name it: %s with NAME",
+                 from->file, m->from->name);
+            return TRUE;
+        }
+    for (guint i = 0; i < m->algorithms->len; i++) {
+        const ImpPdscAlgorithm *other = m->sources->pdata[i];
+        if (!do_overlap(a, m->algorithms->pdata[i]))
+            continue;
+        if (rank(m, other) == rank(m, from) && rank(m, from) < 4) {
+            note(m, "%s and %s are not used: both are for the same memory; to use one, name it: %s with NAME",
+                 other->file, from->file, m->from->name);
+            g_ptr_array_remove_index(m->sources, i);
+            g_ptr_array_add(m->contested, g_ptr_array_steal_index(m->algorithms, i));
+        } else {
+            note(m, "%s is not used: %s is for the same memory", from->file, other->file);
+        }
+        return TRUE;
+    }
+    return FALSE;
 }
 
 static void leave_out(Maker *m, const ImpPdscAlgorithm *from, GError *why)
@@ -226,29 +288,26 @@ static void take_algorithm(Maker *m, const ImpPdscAlgorithm *from)
         leave_out(m, from, why);
         return;
     }
-    const ImpAlgorithm *other = overlapped(m, a);
-    if (other != NULL) {
-        note(m, "%s is not used: %s is for the same memory", from->file, other->name);
+    if (makes_way(m, from, a))
         return;
-    }
     if (m->algorithms->len >= IMP_DEVICE_ALGORITHMS_MAX) {
         note(m, "%s is not used: a device has at most %d algorithms", from->file, IMP_DEVICE_ALGORITHMS_MAX);
         return;
     }
-    fit_page(m, a);
     a->spared = !from->is_default;
+    g_ptr_array_add(m->sources, (gpointer)from);
     g_ptr_array_add(m->algorithms, g_steal_pointer(&a));
 }
 
-/* The default goes before others, the inner level before the outer, the first before the second. */
-static gint compare_rank(gconstpointer a, gconstpointer b)
+/* What is wanted goes before the default, that before others, the inner level before the outer, the first before the second. */
+static void rank_all(const Maker *m, GPtrArray *ranked)
 {
-    const ImpPdscAlgorithm *const *x = a, *const *y = b;
-    if ((*x)->is_default != (*y)->is_default)
-        return (*x)->is_default ? -1 : 1;
-    if ((*x)->level != (*y)->level)
-        return (*x)->level > (*y)->level ? -1 : 1;
-    return *x < *y ? -1 : *x > *y; /* both of one array */
+    for (int wanted = 8; wanted >= 0; wanted--)
+        for (guint i = 0; i < m->from->algorithms->len; i++) {
+            ImpPdscAlgorithm *from = &g_array_index(m->from->algorithms, ImpPdscAlgorithm, i);
+            if (rank(m, from) == wanted)
+                g_ptr_array_add(ranked, from);
+        }
 }
 
 static gint compare_start(gconstpointer a, gconstpointer b)
@@ -259,11 +318,11 @@ static gint compare_start(gconstpointer a, gconstpointer b)
 
 static gboolean take_algorithms(Maker *m, GError **error)
 {
+    if (!check_wanted(m, error))
+        return FALSE;
     g_autoptr(GPtrArray) ranked = g_ptr_array_new();
     gboolean some_default = FALSE;
-    for (guint i = 0; i < m->from->algorithms->len; i++)
-        g_ptr_array_add(ranked, &g_array_index(m->from->algorithms, ImpPdscAlgorithm, i));
-    g_ptr_array_sort(ranked, compare_rank);
+    rank_all(m, ranked);
     for (guint i = 0; i < ranked->len; i++)
         take_algorithm(m, ranked->pdata[i]);
     if (m->algorithms->len == 0 && m->first != NULL) {
@@ -274,7 +333,7 @@ static gboolean take_algorithms(Maker *m, GError **error)
         imp_error_set(error, IMP_E_PACK_FILE, "%s: the pack has no flash algorithm for it", m->from->name);
         return FALSE;
     }
-    g_ptr_array_sort(m->algorithms, compare_start);
+    g_ptr_array_sort(m->algorithms, compare_start); /* sources are in their order no more */
     for (guint i = 0; i < m->algorithms->len; i++)
         some_default = some_default || !((ImpAlgorithm *)m->algorithms->pdata[i])->spared;
     for (guint i = 0; !some_default && i < m->algorithms->len; i++) /* then those of the memories */
@@ -286,6 +345,8 @@ static gboolean take_algorithms(Maker *m, GError **error)
 static void finish(Maker *m)
 {
     ImpDevice *device = m->device;
+    for (guint i = 0; i < m->algorithms->len; i++)
+        fit_page(m, m->algorithms->pdata[i]);
     device->name = g_strdup(m->from->name);
     device->core_hz = IMP_PACK_CORE_HZ;
     device->n_algorithms = m->algorithms->len;
@@ -297,15 +358,24 @@ static void finish(Maker *m)
         device->algorithms[0]->spared = FALSE;
 }
 
-ImpDevice *imp_pack_device(ImpPack *pack, gsize index, const char *pname, GPtrArray *notes, GError **error)
+ImpDevice *imp_pack_device(ImpPack *pack, gsize index, const char *pname, const char *const *wanted,
+                           GPtrArray *notes, GError **error)
 {
     g_autoptr(ImpPdscDevice) from = imp_pdsc_resolve(imp_pack_pdsc(pack), index, pname, error);
     if (from == NULL)
         return NULL;
     g_autoptr(ImpDevice) device = g_new0(ImpDevice, 1);
-    Maker m = {.pack = pack, .from = from, .notes = notes, .device = device};
+    g_autoptr(GPtrArray) sources = g_ptr_array_new();
+    g_autoptr(GPtrArray) contested = g_ptr_array_new_with_free_func((GDestroyNotify)imp_algorithm_free);
+    Maker m = {.pack = pack,
+               .from = from,
+               .wanted = wanted,
+               .notes = notes,
+               .device = device,
+               .sources = sources,
+               .contested = contested};
     m.algorithms = g_ptr_array_new_with_free_func((GDestroyNotify)imp_algorithm_free);
-    gboolean good = take_core(&m, error) && take_ram(&m, error) && take_algorithms(&m, error);
+    gboolean good = take_core(&m, error) && take_algorithms(&m, error) && take_ram(&m, error);
     if (good)
         finish(&m);
     g_clear_error(&m.first);

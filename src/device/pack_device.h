@@ -14,9 +14,11 @@
  * reading back where the core would be no faster. */
 #define IMP_PACK_CORE_HZ 4000000u
 
-/* index: of the pack's devices; pname: of the core, NULL = the only one. notes (of char *, may be NULL) gets a sentence for
- * each algorithm of the device that is not used. Free with imp_device_free. Errors: those of imp_pdsc_resolve,
+/* index: of the pack's devices; pname: of the core, NULL = the only one. wanted: NULL-terminated, may be NULL: algorithms by their files' names
+ * without folder and suffix, which go before all others. Where several that are not the default are for the same memory (loaders of external
+ * flash, one for each board), none is used unless it is wanted. notes (of char *, may be NULL) gets a sentence for each algorithm
+ * of the device that is not used. Free with imp_device_free. Errors: IMP_E_DEVICE_UNKNOWN (a wanted algorithm that is not there), those of imp_pdsc_resolve,
  * IMP_E_UNSUPPORTED (no Cortex-M, or not reached through the first debug port), IMP_E_PACK_FILE (no RAM, no algorithm),
  * IMP_E_ALGORITHM_FILE (none that can be used). */
-ImpDevice *imp_pack_device(ImpPack *pack, gsize index, const char *pname, GPtrArray *notes,
-                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
+ImpDevice *imp_pack_device(ImpPack *pack, gsize index, const char *pname, const char *const *wanted,
+                           GPtrArray *notes, GError **error) G_GNUC_WARN_UNUSED_RESULT;

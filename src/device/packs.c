@@ -277,17 +277,30 @@ gboolean imp_packs_each(const char *dir, ImpPackDeviceFn each, gpointer user, GE
     return list != NULL;
 }
 
-/* "Keil::STM32F103CB:Cortex-M3" in its parts. */
+#define WITH " with "
+
+/* "Keil::LPC4357:Cortex-M4 with LPC43xx_S25FL032" in its parts. */
 typedef struct {
     char *qualifier, *name, *core; /* NULL where not given, but for name */
+    char **wanted; /* flash algorithms; NULL: none */
 } Words;
 
 static void split(const char *text, Words *words)
 {
-    const char *colons = strstr(text, "::");
-    const char *name = colons != NULL ? colons + 2 : text;
+    g_autofree char *device = g_strdup(text);
+    char *with = strstr(device, WITH);
+    words->wanted = NULL;
+    if (with != NULL) {
+        words->wanted = g_strsplit(with + strlen(WITH), ",", -1);
+        for (char **name = words->wanted; *name != NULL; name++)
+            g_strstrip(*name);
+        *with = '\0';
+    }
+    g_strstrip(device);
+    const char *colons = strstr(device, "::");
+    const char *name = colons != NULL ? colons + 2 : device;
     const char *colon = strchr(name, ':');
-    words->qualifier = colons != NULL ? g_strndup(text, (gsize)(colons - text)) : NULL;
+    words->qualifier = colons != NULL ? g_strndup(device, (gsize)(colons - device)) : NULL;
     words->name = colon != NULL ? g_strndup(name, (gsize)(colon - name)) : g_strdup(name);
     words->core = colon != NULL ? g_strdup(colon + 1) : NULL;
 }
@@ -297,6 +310,7 @@ static void words_done(Words *words)
     g_free(words->qualifier);
     g_free(words->name);
     g_free(words->core);
+    g_strfreev(words->wanted);
 }
 
 void imp_device_origin_done(ImpDeviceOrigin *origin)
@@ -384,7 +398,8 @@ static ImpDevice *make_found(Search *search, ImpDeviceOrigin *origin, GError **e
 {
     const ImpPdsc *pdsc = imp_pack_pdsc(search->pack);
     GPtrArray *notes = g_ptr_array_new_with_free_func(g_free);
-    ImpDevice *device = imp_pack_device(search->pack, search->index, search->words->core, notes, error);
+    ImpDevice *device = imp_pack_device(search->pack, search->index, search->words->core,
+                                        (const char *const *)search->words->wanted, notes, error);
     if (device != NULL && origin != NULL)
         *origin = (ImpDeviceOrigin){
             .pack = g_strdup_printf("%s.%s.%s", imp_pdsc_vendor(pdsc), imp_pdsc_name(pdsc),
@@ -426,7 +441,8 @@ ImpDevice *imp_packs_lookup(const char *dir, const char *text, ImpDeviceOrigin *
     Words words;
     split(text, &words);
     ImpDevice *device = NULL;
-    if (dir != NULL && (words.qualifier != NULL || words.core != NULL || !is_own(words.name))) {
+    if (dir != NULL &&
+        (words.qualifier != NULL || words.core != NULL || words.wanted != NULL || !is_own(words.name))) {
         device = lookup_in_packs(dir, text, &words, out_origin, error);
     } else {
         device = imp_device_lookup(text, error);

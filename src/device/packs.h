@@ -4,6 +4,7 @@
  * A device is named
  *     NAME             our own of that name; else that of the packs
  *     NAME:CORE        one of its cores
+ *     NAME with A, B   with these flash algorithms of the pack, by their files' names without suffix (pack_device.h)
  *     QUALIFIER::NAME  of a pack: its vendor, the device's vendor, VENDOR.NAME or VENDOR.NAME.VERSION of the pack
  * Case counts for nothing. Of several versions of a pack the newest counts, unless the qualifier names another. Adding a pack
  * never changes what the name of one of our own chips means.

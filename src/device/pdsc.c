@@ -343,7 +343,7 @@ ImpPdsc *imp_pdsc_parse(GBytes *bytes, const char *what, GError **error)
     const char *text = g_bytes_get_data(bytes, &n_bytes);
     g_autofree Parser *p = g_new0(Parser, 1);
     p->pdsc = pdsc;
-    if (n_bytes == 0) {
+    if (text == NULL || n_bytes == 0) {
         refuse(p, error, "it is empty");
         return NULL;
     }

@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     g_assert((pack == NULL) == (error != NULL));
     for (gsize i = 0; pack != NULL && i < imp_pdsc_device_count(imp_pack_pdsc(pack)); i++) {
         g_autoptr(GError) why = NULL;
-        g_autoptr(ImpDevice) device = imp_pack_device(pack, i, NULL, NULL, &why);
+        g_autoptr(ImpDevice) device = imp_pack_device(pack, i, NULL, NULL, NULL, &why);
         g_assert((device == NULL) == (why != NULL));
     }
     return 0;

@@ -2,6 +2,7 @@
 """Chips of vendors' packs: added, listed, shown, programmed; hostile packs refused in bounded memory and time."""
 import json
 import os
+import re
 import resource
 import stat
 import subprocess
@@ -167,6 +168,28 @@ class Packs(imptest.TestCase):
         said = self.imprint("run", "r.yaml", "--probe", f"tcp:{board.dap}")
         self.assertIn("PASSED", said)
         self.assertEqual((board.dump(0, len(app)), board.dump(0x10001080, 16)), (app, customer))
+
+    def test_loaders_of_one_memory(self):
+        """Of several that are not the default none is used, unless the recipe names it."""
+        loaders = "".join(packs.algorithm(f"Flash/{name}.FLM", 0x10001000, 0x100, 'RAMstart="0x20000000" RAMsize="0x3000"')
+                          for name in ("Board_A", "Board_B", "Board_C"))
+        description, files = packs.nrf51(FLMS)
+        uicr = files.pop("Flash/nrf51xxx_uicr.flm")
+        description = packs.pdsc(re.sub(r"<algorithm [^>]*_uicr.flm[^>]*>", loaders, packs.NRF51))
+        self.add(description, dict(files, **{f"Flash/Board_{c}.FLM": uicr for c in "ABC"}))
+        shown = self.imprint_json("device", "show", "nRF51822_QFAA")
+        self.assertEqual([m["start"] for m in shown["memories"]], ["0x00000000"])
+        self.assertEqual(len(shown["not_used"]), 2)
+        self.write("customer.bin", b"0123456789abcdef")
+        recipe = "imprint: 1\nname: X\ndevice: %s\ndata: {customer: {file: customer.bin, at: 0x10001080}}\n"
+        self.write("r.yaml", (recipe % "nRF51822_QFAA").encode())
+        self.assertIn("E4005", self.imprint("check", "r.yaml", status=2))
+        self.write("r.yaml", (recipe % "nRF51822_QFAA with board_b").encode())
+        board = self.board()
+        self.assertIn("PASSED", self.imprint("run", "r.yaml", "--probe", f"tcp:{board.dap}"))
+        self.assertEqual(board.dump(0x10001080, 16), b"0123456789abcdef")
+        self.write("r.yaml", (recipe % "nRF51822_QFAA with Board_D").encode())
+        self.assertIn("has no flash algorithm 'Board_D'", self.imprint("check", "r.yaml", status=2))
 
     def test_unpacked(self):
         description, files = packs.stm32f103(FLMS)
