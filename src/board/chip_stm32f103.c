@@ -37,6 +37,7 @@
 
 #define RCC_CR      0x40021000u
 #define RCC_CFGR    0x40021004u
+#define AFIO_MAPR   0x40010004u /* RM0008, 9.4.2 */
 #define FPEC_BASE   0x40022000u
 #define DBGMCU_BASE 0xE0042000u
 enum {
@@ -51,22 +52,24 @@ enum {
 };
 
 /* SR, PM0075 3.4; CR, 3.5; OBR, 3.7 */
-#define SR_BSY      (1u << 0)
-#define SR_PGERR    (1u << 2)
-#define SR_WRPRTERR (1u << 4)
-#define SR_EOP      (1u << 5)
-#define CR_PG       (1u << 0)
-#define CR_PER      (1u << 1)
-#define CR_MER      (1u << 2)
-#define CR_OPTPG    (1u << 4)
-#define CR_OPTER    (1u << 5)
-#define CR_STRT     (1u << 6)
-#define CR_LOCK     (1u << 7)
-#define CR_OPTWRE   (1u << 9)
-#define CR_WRITABLE (CR_PG | CR_PER | CR_MER | CR_OPTPG | CR_OPTER | 0x1400u)
-#define OBR_OPTERR  (1u << 0)
-#define OBR_RDPRT   (1u << 1)
-#define RDP_OPEN    0xA5u
+#define SR_BSY       (1u << 0)
+#define SR_PGERR     (1u << 2)
+#define SR_WRPRTERR  (1u << 4)
+#define SR_EOP       (1u << 5)
+#define CR_PG        (1u << 0)
+#define CR_PER       (1u << 1)
+#define CR_MER       (1u << 2)
+#define CR_OPTPG     (1u << 4)
+#define CR_OPTER     (1u << 5)
+#define CR_STRT      (1u << 6)
+#define CR_LOCK      (1u << 7)
+#define CR_OPTWRE    (1u << 9)
+#define CR_WRITABLE  (CR_PG | CR_PER | CR_MER | CR_OPTPG | CR_OPTER | 0x1400u)
+#define OBR_OPTERR   (1u << 0)
+#define OBR_RDPRT    (1u << 1)
+#define RDP_OPEN     0xA5u
+#define MAPR_SWJ_CFG (7u << 24)
+#define MAPR_SWJ_OFF (4u << 24) /* neither JTAG nor SWD */
 
 static const struct stm32_die die = {.salt = 0x5732F103ull,
                                      .idcode_addr = DBGMCU_BASE,
@@ -83,7 +86,8 @@ enum {
     REG_WRPR,
     REG_KEY, /* progress of flash_take_key() for CR */
     REG_OPTKEY, /* for OPTWRE */
-    REG_UNFINISHED /* an operation has not said EOP yet */
+    REG_UNFINISHED, /* an operation has not said EOP yet */
+    REG_MAPR
 };
 
 static void identify(ImpBoard *b, uint64_t seed)
@@ -134,7 +138,7 @@ static void reset(ImpBoard *b)
     r[REG_SR] = r[REG_AR] = 0;
     r[REG_CR] = CR_LOCK;
     r[REG_KEY] = r[REG_OPTKEY] = 0;
-    r[REG_UNFINISHED] = 0;
+    r[REG_UNFINISHED] = r[REG_MAPR] = 0;
     load_options(b);
 }
 
@@ -316,8 +320,18 @@ static enum bus_result reg_read(ImpBoard *b, const struct bus_access *a, uint32_
     return BUS_OK;
 }
 
+/* Firmware may take the debug pins for itself, until the next reset. */
+static bool silences_dp(const ImpBoard *b)
+{
+    return (b->ctl.reg[REG_MAPR] & MAPR_SWJ_CFG) == MAPR_SWJ_OFF;
+}
+
 static enum bus_result reg_write(ImpBoard *b, const struct bus_access *a, uint32_t value)
 {
+    if (a->addr == AFIO_MAPR) { /* SWJ_CFG is write-only */
+        b->ctl.reg[REG_MAPR] = value & MAPR_SWJ_CFG;
+        return BUS_OK;
+    }
     return a->addr - FPEC_BASE < 0x400 ? fpec_write(b, a, value) : BUS_ABSENT;
 }
 
@@ -329,6 +343,7 @@ static const struct flash_ops ops = {.new_chip = new_chip,
                                      .reg_read = reg_read,
                                      .reg_write = reg_write,
                                      .hides_flash = hides_flash,
+                                     .silences_dp = silences_dp,
                                      .status_addr = FPEC_BASE + FLASH_SR,
                                      .uid_addr = SYSTEM_BASE + 0x7E8u,
                                      .uid_words = 3};

@@ -44,7 +44,7 @@ struct flash_ops {
     bool (*hides_flash)(const ImpBoard *b); /* with debug enabled, loads from flash fail */
     bool (*blanks)(const ImpBoard *b, uint32_t addr); /* the debugger reads 0 there, and writes nothing */
     bool (*closes_ap)(const ImpBoard *b); /* the MEM-AP refuses every access */
-    bool (*silences_dp)(const ImpBoard *b); /* the chip drives nothing on the wire, for ever */
+    bool (*silences_dp)(const ImpBoard *b); /* the chip drives nothing on the wire */
     /* Access ports beside the MEM-AP (which is number 0). NULL, or false: there is none of that number. */
     bool (*ap_read)(ImpBoard *b, unsigned ap, unsigned reg, uint32_t *out);
     bool (*ap_write)(ImpBoard *b, unsigned ap, unsigned reg, uint32_t value);

@@ -65,9 +65,11 @@ static void add_report(json_t *object, const ImpReport *report)
     json_object_set_new(object, "numbers", numbers);
     json_object_set_new(object, "reads", reads);
     json_object_set_new(object, "link",
-                        json_pack("{s:I, s:I, s:I, s:I}", "waits", (json_int_t)report->link_waits, "faults",
-                                  (json_int_t)report->link_faults, "errors", (json_int_t)report->link_errors,
-                                  "retries", (json_int_t)report->link_retries));
+                        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "waits", (json_int_t)report->link_waits,
+                                  "faults", (json_int_t)report->link_faults, "errors",
+                                  (json_int_t)report->link_errors, "retries",
+                                  (json_int_t)report->link_retries, "hz", (json_int_t)report->link_hz,
+                                  "slowed_by", (json_int_t)report->link_slowed_by));
 }
 
 json_t *imp_progress_launch_json(const ImpLaunchView *view, const char *port)
@@ -247,6 +249,17 @@ static void print_value(FILE *out, gsize width, const char *name, const char *te
         fprintf(out, "  %-*s %s%s\n", (int)width, name, text, note);
 }
 
+/* Only where the wires did not bear the clock that was asked for. */
+static char *link_text(const json_t *launch)
+{
+    const json_t *link = json_object_get(launch, "link");
+    const ImpErrorEntry *reason = imp_error_entry((int)imp_answer_number(link, "slowed_by"));
+    if (reason == NULL)
+        return g_strdup("");
+    return g_strdup_printf("SWCLK was lowered to %g kHz because of E%d %s",
+                           (gdouble)imp_answer_number(link, "hz") / 1000, reason->code, reason->name);
+}
+
 static void print_values(FILE *out, const json_t *launch)
 {
     const json_t *numbers = json_object_get(launch, "numbers"), *reads = json_object_get(launch, "reads");
@@ -264,6 +277,8 @@ static void print_values(FILE *out, const json_t *launch)
         "");
     g_autofree char *times = times_text(launch);
     print_value(out, width, "times", times, "");
+    g_autofree char *link = link_text(launch);
+    print_value(out, width, "link", link, "");
 }
 
 void imp_progress_print_ended(FILE *out, gboolean coloured, gboolean port, const json_t *launch)

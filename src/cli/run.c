@@ -10,6 +10,7 @@
 #include "image/object.h"
 #include "launch/launch.h"
 #include "ledger/local.h"
+#include "target/power.h"
 #include "target/target.h"
 
 #include <errno.h>
@@ -202,13 +203,12 @@ static void carry_out(Run *run, const ImpLaunchOptions *common)
         g_source_remove(signals[i]);
 }
 
-static void add_place(Run *run, const char *name, const char *spec, const char *serial, const ImpClock *clock)
+static void add_place(Run *run, const char *name, const ImpPortThreadOptions *options)
 {
     Place *place = g_new0(Place, 1);
     place->run = run;
     place->name = g_strndup(name, IMP_WIRE_NAME_SIZE - 1);
-    place->port = imp_port_thread_new(
-        &(ImpPortThreadOptions){.probe_spec = spec, .serial_spec = serial, .clock = clock});
+    place->port = imp_port_thread_new(options);
     g_ptr_array_add(run->places, place);
 }
 
@@ -235,8 +235,11 @@ static gboolean run_once(ImpCli *cli, char *const *specs, gboolean several, cons
     const ImpCliEnv *env = cli->env;
     Run run = {.places = g_ptr_array_new_with_free_func(place_free)};
     for (char *const *spec = specs; *spec != NULL; spec++)
-        add_place(&run, several ? imp_cli_probe_label(*spec) : IMP_CLI_DESK_PORT, *spec,
-                  cli->values[IMP_OPTION_SERIAL], env->clock);
+        add_place(&run, several ? imp_cli_probe_label(*spec) : IMP_CLI_DESK_PORT,
+                  &(ImpPortThreadOptions){.probe_spec = *spec,
+                                          .power_spec = cli->values[IMP_OPTION_POWER],
+                                          .serial_spec = cli->values[IMP_OPTION_SERIAL],
+                                          .clock = env->clock});
     imp_progress_init(&run.progress, env->out, env->out_terminal, env->out_terminal && !env->no_colour,
                       several, env->clock);
     run.progress.quiet = cli->json;
@@ -262,6 +265,20 @@ static gboolean check_contact(const ImpCli *cli, char *const *specs, GError **er
     return TRUE;
 }
 
+/* One supply is for one board; and a board that waits for contact must have its power already. */
+static gboolean check_power(const ImpCli *cli, gboolean several, GError **error)
+{
+    if (!imp_cli_has(cli, IMP_OPTION_POWER))
+        return TRUE;
+    if (several || imp_cli_has(cli, IMP_OPTION_ON_CONTACT)) {
+        imp_error_set(error, IMP_E_ARGUMENT, "--power names the supply of one unit: it does not go with %s",
+                      several ? "several --probe" : "--on-contact, which looks for boards that have power");
+        return FALSE;
+    }
+    g_autoptr(ImpPower) power = imp_power_open(cli->values[IMP_OPTION_POWER], cli->env->clock, error);
+    return power != NULL;
+}
+
 gboolean imp_command_run(ImpCli *cli, GError **error)
 {
     const ImpCliEnv *env = cli->env;
@@ -275,6 +292,8 @@ gboolean imp_command_run(ImpCli *cli, GError **error)
         imp_error_set(error, IMP_E_ARGUMENT, "--serial names the line of one unit; give one --probe with it");
         return FALSE;
     }
+    if (!check_power(cli, several, error))
+        return FALSE;
     ImpRestrictions restrictions = {.count_on = IMP_COUNT_ON_PASS};
     g_autoptr(ImpObject) object = imp_recipe_object(cli, cli->arguments[0], release, &restrictions, error);
     g_autofree char *pool_id =

@@ -38,6 +38,9 @@ const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
     [IMP_OPTION_OUTPUT] = {"output", 'o', "FILE", "the file to write"},
     [IMP_OPTION_PASSWORD_FILE] = {"password-file", 0, "FILE", "read the password from a file"},
     [IMP_OPTION_PORTS] = {"ports", 0, "all|A,B", "the ports to start"},
+    [IMP_OPTION_POWER] =
+        {"power", 0, "SPEC",
+         "the unit's supply: scpi:HOST:PORT[/CHANNEL], gpio:CHIP/LINE[:low] or command:PATH"},
     [IMP_OPTION_PROBE] =
         {"probe", 0, "SPEC",
          "tcp:HOST:PORT, usb:SERIAL, hid:SERIAL or gdb:HOST:PORT (default: the only USB probe)"},
@@ -68,7 +71,8 @@ const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
 
 const ImpCommandEntry imp_cli_commands[] = {
     {"run", "RECIPE", 1, 1,
-     O(PROBE) | O(RELEASE) | O(ORDER) | O(DEFINE) | O(ON_CONTACT) | O(SERIAL) | O(SET) | O(BARCODE),
+     O(PROBE) | O(RELEASE) | O(ORDER) | O(DEFINE) | O(ON_CONTACT) | O(POWER) | O(SERIAL) | O(SET) |
+         O(BARCODE),
      imp_command_run, "program the chip on the desk: no cloud, no keys, no daemon",
      "Builds the recipe in memory and carries it out on one chip. Counts, serial numbers and records are "
      "kept in\n"

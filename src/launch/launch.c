@@ -380,6 +380,8 @@ static void on_port_event(gpointer user, const ImpPortEvent *event)
     report->link_faults = event->link_faults;
     report->link_errors = event->link_errors;
     report->link_retries = event->link_retries;
+    report->link_hz = event->link_hz;
+    report->link_slowed_by = event->link_slowed_by;
     if (!event->done) {
         enter_phase(launch, event->phase, event->done_bytes, event->total_bytes);
         return;

@@ -105,6 +105,7 @@ typedef struct {
     guint32 n_reads;
     char *text; /* TEST, RUN: what was said, at most IMP_PORT_TEXT_MAX; NULL = nothing */
     guint32 link_waits, link_faults, link_errors, link_retries; /* since ATTACH */
+    guint32 link_hz, link_slowed_by; /* as the report has them */
 } ImpPortEvent;
 
 void imp_port_event_free(ImpPortEvent *event);

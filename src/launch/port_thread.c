@@ -52,23 +52,38 @@ gboolean imp_thread_wait(ImpThreadPort *port, guint32 ms, GError **error)
     }
 }
 
+static void add_health(ImpLinkHealth *sum, const ImpLinkHealth *now)
+{
+    sum->waits += now->waits;
+    sum->faults += now->faults;
+    sum->protocol_errors += now->protocol_errors;
+    sum->no_acks += now->no_acks;
+    sum->retries += now->retries;
+    sum->swd_hz = now->swd_hz;
+    if (now->slowed_by != 0)
+        sum->slowed_by = now->slowed_by;
+}
+
 static ImpLinkHealth link_health(const ImpThreadPort *port)
 {
     ImpLinkHealth sum = port->before;
     if (port->target == NULL)
         return sum;
-    const ImpLinkHealth *now = imp_target_link_health(port->target);
-    sum.waits += now->waits;
-    sum.faults += now->faults;
-    sum.protocol_errors += now->protocol_errors;
-    sum.no_acks += now->no_acks;
-    sum.retries += now->retries;
+    add_health(&sum, imp_target_link_health(port->target));
     return sum;
+}
+/* What a connection that was never made has told of the link. */
+static void add_failed(ImpThreadPort *port)
+{
+    if (port->failed.swd_hz != 0)
+        add_health(&port->before, &port->failed);
+    port->failed = (ImpLinkHealth){0};
 }
 
 void imp_thread_let_go(ImpThreadPort *port)
 {
     port->before = link_health(port);
+    add_failed(port);
     g_clear_pointer(&port->flash, imp_flash_close);
     g_clear_pointer(&port->target, imp_target_detach);
     g_clear_pointer(&port->probe, imp_probe_close);
@@ -81,13 +96,17 @@ void imp_thread_lose(ImpThreadPort *port)
     port->left = TRUE;
 }
 
-static void fill_link_health(const ImpThreadPort *port, ImpPortEvent *event)
+static void fill_link_health(ImpThreadPort *port, ImpPortEvent *event)
 {
+    if (port->target == NULL)
+        add_failed(port);
     ImpLinkHealth health = link_health(port);
     event->link_waits = (guint32)health.waits;
     event->link_faults = (guint32)health.faults;
     event->link_errors = (guint32)(health.protocol_errors + health.no_acks);
     event->link_retries = (guint32)health.retries;
+    event->link_hz = health.swd_hz;
+    event->link_slowed_by = (guint32)health.slowed_by;
 }
 
 static ImpWorkFn work_of(ImpCommandKind kind)

@@ -31,6 +31,7 @@ typedef struct {
     ImpPhase told_phase; /* of the last progress */
     gint64 told_us;
     ImpLinkHealth before; /* of targets of this launch that were let go */
+    ImpLinkHealth failed; /* of a connection that failed; clock 0: none did */
     guint8 uid[IMP_UID_BYTES_MAX]; /* of the unit that the launch began with */
     gsize n_uid; /* 0: not known, or the chip has none */
     gboolean

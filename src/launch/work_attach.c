@@ -16,7 +16,9 @@ static gboolean on_probe_ready(gpointer user, GError **error)
 static ImpTargetOptions make_options(ImpThreadPort *port, const ImpContent *content)
 {
     port->power_mv = content->power.has ? content->power.millivolts : 0;
-    return (ImpTargetOptions){.swd_hz = content->swd_hz,
+    /* A line that was too fast once in this launch stays slow. */
+    return (ImpTargetOptions){.swd_hz = port->before.slowed_by != 0 ? port->before.swd_hz : content->swd_hz,
+                              .failed = &port->failed,
                               .mode = content->attach,
                               .power_on = on_probe_ready,
                               .power_user = port,
@@ -37,8 +39,8 @@ static ImpProbe *open_probe(ImpThreadPort *port, GError **error)
 
 gboolean imp_thread_connect(ImpThreadPort *port, const ImpContent *content, GError **error)
 {
-    ImpTargetOptions options = make_options(port, content);
     imp_thread_let_go(port);
+    ImpTargetOptions options = make_options(port, content);
     if (content->attach == IMP_ATTACH_POWER_CYCLE && !imp_thread_power_off(port, content, error))
         return FALSE;
     port->left = FALSE;
@@ -64,12 +66,12 @@ static gboolean connect_open(ImpThreadPort *port, const ImpContent *content, GEr
 /* The chip is locked, and may be erased to get in. */
 static gboolean unlock(ImpThreadPort *port, const ImpContent *content, GError **error)
 {
+    imp_thread_let_go(port);
     ImpTargetOptions options = make_options(port, content);
     if (is_gdb(port)) {
         imp_error_set(error, IMP_E_NOT_UNLOCKED, "a locked chip cannot be opened through a GDB server");
         return FALSE;
     }
-    imp_thread_let_go(port);
     if (content->attach == IMP_ATTACH_POWER_CYCLE && !imp_thread_power_off(port, content, error))
         return FALSE;
     port->probe = open_probe(port, error);

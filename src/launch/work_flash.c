@@ -50,6 +50,30 @@ static GArray *sectors_of(const ImpCommand *command)
     return sectors;
 }
 
+/* The engine has repeated what was disturbed; where that did not help, the whole work is begun anew at half the clock. Only
+ * what is erased first may be programmed twice. */
+static gboolean run_slower(ImpThreadPort *port, const ImpCommand *command, const ImpFlashJob *job,
+                           GError **error)
+{
+    for (;;) {
+        GError *why = NULL;
+        if (imp_flash_run(port->flash, job, NULL, &why))
+            return TRUE;
+        if (command->program && (!command->erase || command->erase_mode == IMP_ERASE_RANGE)) {
+            g_propagate_error(error, why);
+            return FALSE;
+        }
+        g_clear_pointer(&port->flash, imp_flash_close);
+        gboolean again = imp_target_slow_down(port->target, why, error);
+        g_error_free(why);
+        if (!again)
+            return FALSE;
+        port->flash = imp_flash_open(port->target, command->content->device, error);
+        if (port->flash == NULL)
+            return FALSE;
+    }
+}
+
 gboolean imp_work_flash(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error)
 {
     (void)event;
@@ -75,6 +99,5 @@ gboolean imp_work_flash(ImpThreadPort *port, const ImpCommand *command, ImpPortE
         .progress = on_progress,
         .progress_user = port,
     };
-    return imp_flash_run(port->flash, &job, NULL, error) &&
-           imp_thread_check_unit(port, command->content, error);
+    return run_slower(port, command, &job, error) && imp_thread_check_unit(port, command->content, error);
 }

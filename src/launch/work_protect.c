@@ -84,6 +84,11 @@ static gboolean prove(ImpThreadPort *port, const ImpContent *content, guint leve
     }
     if (!imp_thread_connect(port, content, &why))
         return judge_silence(why, level, error);
+    /* Another chip that refuses would prove nothing; where the unique ID can still be read, it tells. */
+    if (!imp_thread_check_unit(port, content, &why) && !g_error_matches(why, IMP_ERROR, IMP_E_BUS_FAULT)) {
+        g_propagate_error(error, g_steal_pointer(&why));
+        return FALSE;
+    }
     gboolean refused = imp_target_prove_refusal(port->target, address, expected, n_bytes, error);
     imp_thread_lose(port);
     /* Some protected chips that a debugger has touched do not run before the next power-on. */

@@ -131,7 +131,7 @@ gboolean core_record_same(ImpLedger *ledger, gint64 station_ref, const ImpReport
     "r.after_settlement, "                                                                                   \
     "r.launch, r.image, r.result, r.seq, r.start_number, r.port, r.work_order, r.person, r.began_us, "       \
     "r.duration_ms, r.code, r.step, r.address, r.expected, r.found, r.uid, r.numbers, r.reads, "             \
-    "r.link_waits, r.link_faults, r.link_errors, r.link_retries"
+    "r.link_waits, r.link_faults, r.link_errors, r.link_retries, r.link_hz, r.link_slowed_by"
 void core_record_read(const ImpRow *row, ImpLedgerLogEntry *out_entry);
 
 /* ---- permit.c ---- */

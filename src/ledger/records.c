@@ -56,10 +56,10 @@ void core_record_add(ImpLedger *ledger, const CoreRecord *record, const ImpRepor
         "INSERT INTO record (station, launch, own, image, result, conflict, rework, after_settlement, "
         "received_us, seq, start_number, port, work_order, person, began_us, duration_ms, code, step, "
         "address, expected, found, uid, numbers, reads, "
-        "link_waits, link_faults, link_errors, link_retries) VALUES "
+        "link_waits, link_faults, link_errors, link_retries, link_hz, link_slowed_by) VALUES "
         "(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, "
-        "?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28)",
-        "ididiiiiiiitttiiitnbbbbbiiii", record->station_ref, &report->launch, (gint64)record->own,
+        "?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30)",
+        "ididiiiiiiitttiiitnbbbbbiiiiii", record->station_ref, &report->launch, (gint64)record->own,
         &report->image, (gint64)report->result, (gint64)record->conflict, (gint64)record->rework,
         (gint64)record->after_settlement, core_now(ledger), (gint64)report->seq, (gint64)report->start_number,
         report->port, report->order, report->person, report->began_real_us, (gint64)report->duration_ms,
@@ -68,7 +68,7 @@ void core_record_add(ImpLedger *ledger, const CoreRecord *record, const ImpRepor
         detail->found_bytes > 0 ? detail->found : NULL, (gsize)detail->found_bytes,
         report->n_uid > 0 ? report->uid : NULL, (gsize)report->n_uid, numbers, n_numbers, reads, n_reads,
         (gint64)report->link_waits, (gint64)report->link_faults, (gint64)report->link_errors,
-        (gint64)report->link_retries);
+        (gint64)report->link_retries, (gint64)report->link_hz, (gint64)report->link_slowed_by);
 }
 
 /* ---- reading ---- */
@@ -116,6 +116,8 @@ static void read_report(const ImpRow *row, ImpReport *report)
     report->link_faults = (guint32)imp_row_i64(row, 27);
     report->link_errors = (guint32)imp_row_i64(row, 28);
     report->link_retries = (guint32)imp_row_i64(row, 29);
+    report->link_hz = (guint32)imp_row_i64(row, 30);
+    report->link_slowed_by = (guint32)imp_row_i64(row, 31);
 }
 
 void core_record_read(const ImpRow *row, ImpLedgerLogEntry *out_entry)

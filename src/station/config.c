@@ -18,6 +18,8 @@ static void port_done(ImpPortConfig *port)
     g_free(port->name);
     g_free(port->position);
     g_free(port->probe);
+    g_free(port->power);
+    g_free(port->serial);
 }
 
 void imp_station_config_free(ImpStationConfig *config)
@@ -45,6 +47,17 @@ static void check_probe(ImpYaml *yaml, const ImpYamlNode *node, const char *prob
                        probe);
 }
 
+/* Likewise. */
+static void check_power(ImpYaml *yaml, const ImpYamlNode *node, const char *power)
+{
+    if (power != NULL && strcmp(power, "none") != 0 && !g_str_has_prefix(power, "scpi:") &&
+        !g_str_has_prefix(power, "gpio:") && !g_str_has_prefix(power, "command:/"))
+        imp_yaml_fault(yaml, node, IMP_E_CONFIG,
+                       "a supply is written scpi:HOST:PORT, scpi:HOST:PORT/CHANNEL, gpio:CHIP/LINE, "
+                       "gpio:CHIP/LINE:low, command:/PATH or none, not '%s'",
+                       power);
+}
+
 static void read_port(ImpYaml *yaml, const ImpYamlNode *node, ImpStationConfig *config)
 {
     ImpPortConfig *port = &config->ports[config->n_ports];
@@ -57,6 +70,10 @@ static void read_port(ImpYaml *yaml, const ImpYamlNode *node, ImpStationConfig *
     const ImpYamlNode *probe = imp_yaml_need(&m, "probe");
     port->probe = g_strdup(imp_yaml_string(yaml, probe, 1, PROBE_MAX, ""));
     check_probe(yaml, probe, port->probe);
+    const ImpYamlNode *power = imp_yaml_get(&m, "power");
+    port->power = g_strdup(imp_yaml_string(yaml, power, 1, PROBE_MAX, NULL));
+    check_power(yaml, power, port->power);
+    port->serial = g_strdup(imp_yaml_string(yaml, imp_yaml_get(&m, "serial"), 1, PROBE_MAX, NULL));
     imp_yaml_map_end(&m);
     for (gsize i = 0; i < config->n_ports; i++)
         if (name != NULL && strcmp(config->ports[i].name, port->name) == 0)

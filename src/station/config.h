@@ -3,7 +3,7 @@
  *     name: line-1
  *     ports:
  *       - {name: "1", position: A1, probe: "tcp:127.0.0.1:4441"}
- *       - {name: "2", probe: "usb:E6614C775B4E6F2A"}
+ *       - {name: "2", probe: "usb:E6614C775B4E6F2A", power: "scpi:10.0.0.7:5025/2", serial: "serial:/dev/ttyUSB0"}
  *     data: /var/lib/imprint     # default: the folder of this file
  *     control: control.sock      # default; relative to data
  *     stop-limit: 30 s           # default; how long a stop waits for running launches before it cancels them
@@ -25,6 +25,8 @@ typedef struct {
     char *name; /* unique; at most 64 bytes */
     char *position; /* "" = not said */
     char *probe;
+    char *power; /* target/power.h; NULL = the board has its own */
+    char *serial; /* the unit's serial line; NULL = not connected */
 } ImpPortConfig;
 
 typedef struct {

@@ -279,8 +279,10 @@ static void open_ports(ImpStation *station)
     for (gsize i = 0; i < station->n_ports; i++) {
         StationPort *port = &station->ports[i];
         port->config = &station->config->ports[i];
-        port->port = imp_port_thread_new(
-            &(ImpPortThreadOptions){.probe_spec = port->config->probe, .clock = station->clock});
+        port->port = imp_port_thread_new(&(ImpPortThreadOptions){.probe_spec = port->config->probe,
+                                                                 .power_spec = port->config->power,
+                                                                 .serial_spec = port->config->serial,
+                                                                 .clock = station->clock});
         port->source = g_unix_fd_add(imp_port_fd(port->port), G_IO_IN, on_port, port);
     }
 }

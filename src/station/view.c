@@ -86,6 +86,8 @@ static void add_unit(json_t *document, const ImpReport *report)
     set_u64(link, "faults", report->link_faults);
     set_u64(link, "errors", report->link_errors);
     set_u64(link, "retries", report->link_retries);
+    set_u64(link, "hz", report->link_hz);
+    set_u64(link, "slowed_by", report->link_slowed_by);
     json_object_set_new(document, "link", link);
 }
 
@@ -314,7 +316,7 @@ void imp_view_csv_header(GString *text)
     g_string_append(text,
                     "cursor,launch,image,image_name,kind,result,confirmed,seq,start_number,port,order,"
                     "person,began_real_us,duration_ms,code,step,address,expected,found,uid,numbers,reads,"
-                    "link_waits,link_faults,link_errors,link_retries\r\n");
+                    "link_waits,link_faults,link_errors,link_retries,link_hz,link_slowed_by\r\n");
 }
 
 void imp_view_csv(GString *text, const ImpLedgerLogEntry *entry, const char *kind, const char *name)
@@ -358,6 +360,8 @@ void imp_view_csv(GString *text, const ImpLedgerLogEntry *entry, const char *kin
     csv_u64(text, report->link_faults);
     csv_u64(text, report->link_errors);
     csv_u64(text, report->link_retries);
+    csv_u64(text, report->link_hz);
+    csv_u64(text, report->link_slowed_by);
     g_string_append(text, "\r\n");
 }
 

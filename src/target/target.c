@@ -137,7 +137,7 @@ gboolean imp_target_check(ImpTarget *target, const ImpDevice *device, GError **e
 gboolean imp_target_check_open(ImpTarget *target, const ImpDevice *device, GError **error)
 {
     const ImpDeviceCheck *open = device->open;
-    guint8 word[4], want[4];
+    guint8 word[4] = {0}, want[4];
     GError *why = NULL;
     if (open == NULL)
         return TRUE;
@@ -149,6 +149,7 @@ gboolean imp_target_check_open(ImpTarget *target, const ImpDevice *device, GErro
         return FALSE;
     }
     imp_put_le32(want, open->value);
+    imp_put_le32(word, imp_le32(word) & open->mask);
     imp_error_set_at(error, IMP_E_LOCKED, open->address, read ? want : NULL, read ? word : NULL, sizeof word,
                      "%s is locked: not true that %s%s%s", device->name, open->what, read ? "" : ": ",
                      read ? "" : why->message);

@@ -25,26 +25,6 @@
 
 typedef struct ImpTarget ImpTarget;
 
-/* Switches the chip's supply on. Called on the target's thread. */
-typedef gboolean (*ImpPowerOnFn)(gpointer user, GError **error);
-
-typedef struct {
-    guint32 swd_hz; /* SWCLK; 0 = IMP_SWD_HZ_DEFAULT */
-    ImpAttachMode mode; /* 0 = IMP_ATTACH_NORMAL */
-    guint access_port; /* behind which the core is (ImpDevice.access_port); a GDB server knows it by itself */
-    /* IMP_ATTACH_POWER_CYCLE: called while the supply is off and the probe is ready for the first edge. */
-    ImpPowerOnFn power_on;
-    gpointer power_user;
-    const gint *
-        cancel; /* read with g_atomic_int_get: other than 0 ends long work with IMP_E_CANCELLED; may be NULL */
-} ImpTargetOptions;
-
-typedef struct {
-    guint32 dpidr;
-    guint32 ap_idr;
-    guint32 cpuid;
-} ImpTargetId;
-
 /* How good the connection is; counted from attach on. */
 typedef struct {
     guint64 packets; /* CMSIS-DAP packets */
@@ -58,6 +38,27 @@ typedef struct {
     guint32 steps_down; /* how often it was halved */
     int slowed_by; /* error code of what halved it last, 0: nothing did */
 } ImpLinkHealth;
+
+/* Switches the chip's supply on. Called on the target's thread. */
+typedef gboolean (*ImpPowerOnFn)(gpointer user, GError **error);
+
+typedef struct {
+    guint32 swd_hz; /* SWCLK; 0 = IMP_SWD_HZ_DEFAULT */
+    ImpAttachMode mode; /* 0 = IMP_ATTACH_NORMAL */
+    guint access_port; /* behind which the core is (ImpDevice.access_port); a GDB server knows it by itself */
+    /* IMP_ATTACH_POWER_CYCLE: called while the supply is off and the probe is ready for the first edge. */
+    ImpPowerOnFn power_on;
+    gpointer power_user;
+    ImpLinkHealth *failed; /* filled in where the connection fails; may be NULL */
+    const gint *
+        cancel; /* read with g_atomic_int_get: other than 0 ends long work with IMP_E_CANCELLED; may be NULL */
+} ImpTargetOptions;
+
+typedef struct {
+    guint32 dpidr;
+    guint32 ap_idr;
+    guint32 cpuid;
+} ImpTargetId;
 
 /* Connects by SWD, identifies debug port, access port and core, resets the core and halts it before its first
  * instruction. A line that is disturbed, or silent, is tried again at half the clock; the health says so.

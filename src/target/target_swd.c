@@ -496,6 +496,8 @@ static ImpTarget *open_target(ImpProbe *probe, const ImpClock *clock, const ImpT
             self->connect = connect_normal; /* from now on the core stands still while it is ours */
         return g_steal_pointer(&target);
     }
+    if (options->failed != NULL)
+        *options->failed = target->health;
     imp_error_set_step(&why, "attach");
     g_propagate_error(error, why);
     return NULL;

@@ -160,6 +160,8 @@ static json_t *write_link(const ImpReport *report)
     put_u64(&none, object, "faults", report->link_faults);
     put_u64(&none, object, "errors", report->link_errors);
     put_u64(&none, object, "retries", report->link_retries);
+    put_u64(&none, object, "hz", report->link_hz);
+    put_u64(&none, object, "slowed_by", report->link_slowed_by);
     return object;
 }
 
@@ -506,6 +508,8 @@ static void read_link(ImpJson *r, ImpReport *report)
     report->link_faults = (guint32)get_u64(&inner, "faults", G_MAXUINT32);
     report->link_errors = (guint32)get_u64(&inner, "errors", G_MAXUINT32);
     report->link_retries = (guint32)get_u64(&inner, "retries", G_MAXUINT32);
+    report->link_hz = (guint32)get_u64(&inner, "hz", G_MAXUINT32);
+    report->link_slowed_by = (guint32)get_u64(&inner, "slowed_by", G_MAXUINT32);
     end_inner(r, &inner);
 }
 

@@ -126,6 +126,8 @@ typedef struct {
     ImpReading reads[IMP_WIRE_READS_MAX];
     /* SWD link health */
     guint32 link_waits, link_faults, link_errors, link_retries;
+    guint32 link_hz; /* the clock at the end; 0 = not known */
+    guint32 link_slowed_by; /* the error code that made it lower than the image says; 0 = nothing did */
 } ImpReport;
 
 /* Keeps a held permit usable. */

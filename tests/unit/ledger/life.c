@@ -438,7 +438,9 @@ static void test_log_members(void)
                         .link_waits = 4000000000u,
                         .link_faults = 2,
                         .link_errors = 3,
-                        .link_retries = 4};
+                        .link_retries = 4,
+                        .link_hz = 5,
+                        .link_slowed_by = 2013};
     report.numbers[0] = granted.numbers[0];
     (void)say_report(c.cloud, 7, 1, &report);
     g_autoptr(GArray) log = imp_ledger_log(c.cloud, &(ImpLedgerLogQuery){.limit = 1}, &error);
@@ -478,6 +480,8 @@ static void test_log_members(void)
     g_assert_cmpuint(back->link_faults, ==, 2);
     g_assert_cmpuint(back->link_errors, ==, 3);
     g_assert_cmpuint(back->link_retries, ==, 4);
+    g_assert_cmpuint(back->link_hz, ==, 5);
+    g_assert_cmpuint(back->link_slowed_by, ==, 2013);
     cloud_close(&c);
 }
 

@@ -195,6 +195,29 @@ static void clock_steps_down_later(void)
 
 /* ---- power cycle ---- */
 
+/* Vectors, then a loop of about loops * 3 cycles, then AFIO_MAPR.SWJ_CFG = 100: both debug ports off (RM0008, 9.4.2). */
+static void load_shut_firmware(ImpBoard *board, guint32 loops)
+{
+    static const guint16 code[] = {
+        0x4803, /* ldr r0, [pc, #12] loops */
+        0x3801, /* subs r0, #1 */
+        0xD1FD, /* bne .-2 */
+        0x4903, /* ldr r1, [pc, #12] AFIO_MAPR */
+        0x4A03, /* ldr r2, [pc, #12] SWJ_CFG */
+        0x600A, /* str r2, [r1] */
+        0xE7FE, /* b . */
+        0xBF00, /* nop */
+    };
+    guint8 image[64];
+    memset(image, 0xFF, sizeof image);
+    const guint32 vectors[] = {0x20001000, 0x08000011, 0x08000011, 0x08000011};
+    const guint32 literals[] = {loops, 0x40010004, 0x04000000};
+    memcpy(image, vectors, sizeof vectors);
+    memcpy(image + 0x10, code, sizeof code);
+    memcpy(image + 0x20, literals, sizeof literals);
+    g_assert_true(imp_board_poke(board, 0x08000000, image, sizeof image));
+}
+
 typedef struct {
     ImpBoard *board;
     guint n;
@@ -227,6 +250,35 @@ static void power_cycle_attaches(void)
     g_assert_cmpuint(supply.n, ==, 1);
     g_assert_true(imp_target_check(target, f.device, &error));
     g_assert_no_error(error);
+    imp_target_detach(target);
+    tear_down(&f);
+}
+
+static void shut_chip_is_caught(void)
+{
+    g_autoptr(GError) error = NULL;
+    Fixture f;
+    set_up(&f, "stm32f103cb", "STM32F103CB");
+    load_shut_firmware(f.board, 8000); /* 3 ms at 8 MHz */
+    imp_board_set_power(f.board, false);
+    imp_board_set_power(f.board, true);
+    imp_board_advance_to_ns(f.board, imp_board_now_ns(f.board) + 50000000);
+    f.probe->host_ns = imp_board_now_ns(f.board);
+    g_assert_null(attach(&f, NULL, &(ImpTargetOptions){.swd_hz = 4000000}, &error));
+    assert_error(&error, IMP_E_NO_TARGET); /* the firmware has shut the door */
+
+    imp_board_set_power(f.board, false);
+    Supply supply = {f.board, 0, FALSE};
+    ImpTargetOptions options = {
+        .swd_hz = 4000000, .mode = IMP_ATTACH_POWER_CYCLE, .power_on = supply_on, .power_user = &supply};
+    ImpTarget *target = attach(&f, NULL, &options, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(supply.n, ==, 1);
+    g_assert_true(imp_target_check(target, f.device, &error));
+    g_assert_no_error(error);
+    guint32 pc = 0;
+    g_assert_true(imp_target_read_register(target, IMP_REGISTER_PC, &pc, &error));
+    g_assert_cmphex(pc, ==, 0x08000010); /* before its first instruction */
     imp_target_detach(target);
     tear_down(&f);
 }
@@ -334,6 +386,7 @@ int main(int argc, char **argv)
     g_test_add_func("/door/clock/silent-line-ends", silent_line_ends);
     g_test_add_func("/door/clock/steps-down-later", clock_steps_down_later);
     g_test_add_func("/door/power/attaches", power_cycle_attaches);
+    g_test_add_func("/door/power/shut-chip-is-caught", shut_chip_is_caught);
     g_test_add_func("/door/power/fails", power_cycle_fails);
     g_test_add_func("/door/lock/is-recognised", locked_chip_is_recognised);
     g_test_add_func("/door/lock/gone-chip-proves-nothing", gone_chip_proves_nothing);

@@ -103,6 +103,8 @@ static void some_report(GRand *rand, ImpReport *out)
     out->link_faults = some_u32(rand);
     out->link_errors = some_u32(rand);
     out->link_retries = some_u32(rand);
+    out->link_hz = some_u32(rand);
+    out->link_slowed_by = some_u32(rand);
 }
 
 static ImpSyncRequest *some_request(GRand *rand)
@@ -246,6 +248,8 @@ static void same_report(const ImpReport *a, const ImpReport *b)
     SAME(link_faults);
     SAME(link_errors);
     SAME(link_retries);
+    SAME(link_hz);
+    SAME(link_slowed_by);
 }
 
 static void same_request(const ImpSyncRequest *a, const ImpSyncRequest *b)
@@ -382,6 +386,7 @@ static void worst_report(ImpReport *report)
     report->code = G_MAXINT;
     report->duration_ms = report->link_waits = report->link_faults = G_MAXUINT32;
     report->link_errors = report->link_retries = G_MAXUINT32;
+    report->link_hz = report->link_slowed_by = G_MAXUINT32;
 }
 
 /* As many of the longest reports, wants, refreshes and identifies as are promised to fit. */
@@ -696,7 +701,9 @@ static void test_golden(void)
         .numbers = {{.pool = "sn", .number = 7, .bytes = "000007", .n_bytes = 6, .text = "000007"}},
         .n_reads = 1,
         .reads = {{.name = "trim", .bytes = {0xab}, .n_bytes = 1}},
-        .link_retries = 2};
+        .link_retries = 2,
+        .link_hz = 500000,
+        .link_slowed_by = 2013};
     memset(&report.launch, 0x11, sizeof report.launch);
     memset(&report.image, 0x22, sizeof report.image);
     json_t *value = imp_report_encode(&report, &error);
@@ -708,7 +715,8 @@ static void test_golden(void)
         "{\"began_real_us\":1790000000000000,\"code\":2107,\"detail\":{\"address\":134259712,"
         "\"expected\":\"4770\",\"found\":\"4700\",\"step\":\"verify\"},\"duration_ms\":4200,"
         "\"image\":\"22222222222222222222222222222222\","
-        "\"launch\":\"11111111111111111111111111111111\",\"link\":{\"retries\":2},"
+        "\"launch\":\"11111111111111111111111111111111\",\"link\":{\"hz\":500000,\"retries\":2,\"slowed_by\":"
+        "2013},"
         "\"numbers\":[{\"bytes\":\"303030303037\",\"number\":7,\"pool\":\"sn\",\"text\":\"000007\"}],"
         "\"port\":\"A1\",\"reads\":[{\"bytes\":\"ab\",\"name\":\"trim\"}],\"result\":\"spent\","
         "\"seq\":12,\"start_number\":3,\"uid\":\"010203\"}");
