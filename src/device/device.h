@@ -105,6 +105,8 @@ typedef struct {
     ImpAlgorithm **algorithms; /* non-overlapping ranges, sorted by start */
     gsize n_algorithms;
     int erase_all_algorithm; /* index of the algorithm whose EraseChip is the mass erase: every range but those that are spared; -1 = none: each on its own */
+    guint32
+        erase_all_ms_max; /* how long that EraseChip may take; 0 = not known: the sum of its sectors' limits */
     /* Read protection, as far as it is known. A lock is in force after launch_writes or a power cycle. */
     ImpDeviceCheck
         *open; /* the word that says that memory is not protected, read where it can be; NULL = not known */

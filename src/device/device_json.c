@@ -140,6 +140,8 @@ json_t *imp_device_encode(const ImpDevice *device, GPtrArray **out_blobs)
     json_object_set_new(object, "algorithms", algorithms);
     if (device->erase_all_algorithm >= 0)
         put_uint(object, "erase_all_algorithm", (guint64)device->erase_all_algorithm);
+    if (device->erase_all_ms_max != 0)
+        put_uint(object, "erase_all_ms_max", device->erase_all_ms_max);
     encode_protection(device, object);
     if (out_blobs != NULL) {
         *out_blobs = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
@@ -418,6 +420,9 @@ static void read_erase_all(ImpJson *r, ImpDevice *device)
         imp_json_fault(r, "'erase_all_algorithm' names '%s', which cannot erase the chip",
                        device->algorithms[index]->name);
     device->erase_all_algorithm = (int)index;
+    if (imp_json_has(r, "erase_all_ms_max"))
+        device->erase_all_ms_max =
+            (guint32)imp_json_u64(r, "erase_all_ms_max", 1, IMP_ALGORITHM_TIMEOUT_MS_MAX);
 }
 
 ImpDevice *imp_device_decode(const json_t *object, GBytes *const *blobs, gsize n_blobs, ImpErrorCode wrong,

@@ -2,7 +2,7 @@
  * of the image: "blob" is an index into them.
  *
  *     device     { "name" "core" "core_hz" "dpidr" "access_port"? "ram_start" "ram_bytes" "uid_address" "uid_bytes"
- *                  "checks": [check…] "algorithms": [algorithm…] "erase_all_algorithm"? "open"? "locks"? "unlock"? "launch"? }
+ *                  "checks": [check…] "algorithms": [algorithm…] "erase_all_algorithm"? "erase_all_ms_max"? "open"? "locks"? "unlock"? "launch"? }
  *     check      { "address" "mask" "value" "what" }
  *     algorithm  { "name" "blob" "static_base" "init" "uninit" "erase_chip"? "erase_sector" "program_page" "blank_check"?
  *                  "verify"? "start" "size_bytes" "page_bytes" "erased_byte" "program_ms_max" "erase_ms_max"

@@ -180,6 +180,7 @@ static const TableEntry table[] = {
                 .uid_address = NRF5_FICR_DEVICEID,
                 .uid_bytes = 8,
                 .erase_all_algorithm = 0, /* ERASEALL: code flash and UICR */
+                .erase_all_ms_max = 1000, /* 22.3 ms by the product specification, which gives no maximum */
                 .unlock = IMP_UNLOCK_BY_WRITES,
                 .unlock_algorithm = -1,
             },
@@ -205,6 +206,7 @@ static const TableEntry table[] = {
                 .uid_address = NRF5_FICR_DEVICEID,
                 .uid_bytes = 8,
                 .erase_all_algorithm = 0, /* ERASEALL: code flash and UICR */
+                .erase_all_ms_max = 2000, /* tERASEALL: product specification v1.4, chapter NVMC: 295.3 ms */
                 .unlock = IMP_UNLOCK_BY_CTRL_AP,
                 .unlock_algorithm = -1,
                 .ctrl_ap_index = 1,
@@ -229,6 +231,7 @@ static const TableEntry table[] = {
                 .uid_address = STM32F1_U_ID,
                 .uid_bytes = 12,
                 .erase_all_algorithm = 0, /* mass erase of the main flash */
+                .erase_all_ms_max = 1000, /* tME: 40 ms at most by the data sheet */
                 .unlock = IMP_UNLOCK_BY_ALGORITHM,
                 .unlock_algorithm = 1,
             },
@@ -252,6 +255,7 @@ static const TableEntry table[] = {
                 .uid_address = STM32G0_U_ID,
                 .uid_bytes = 12,
                 .erase_all_algorithm = 0, /* mass erase of the main flash */
+                .erase_all_ms_max = 1000, /* tME: 40 ms at most by the data sheet */
                 .unlock = IMP_UNLOCK_BY_ALGORITHM,
                 .unlock_algorithm = 1,
             },

@@ -1,6 +1,19 @@
 /* The calls of runner.h go to the runner that fits the target. */
 #include "target/runner.h"
 
+guint32 imp_runner_chip_ms(const ImpDevice *device, const ImpAlgorithm *algorithm)
+{
+    gboolean is_mass =
+        device->erase_all_algorithm >= 0 && device->algorithms[device->erase_all_algorithm] == algorithm;
+    if (is_mass && device->erase_all_ms_max != 0)
+        return device->erase_all_ms_max;
+    guint64 smallest = algorithm->size_bytes;
+    for (gsize i = 0; i < algorithm->n_sectors; i++)
+        smallest = MIN(smallest, algorithm->sectors[i].size_bytes);
+    guint64 sum = smallest > 0 ? algorithm->size_bytes / smallest * algorithm->erase_ms_max : 0;
+    return (guint32)(smallest > 0 ? MIN(sum, IMP_RUNNER_CHIP_MS_MAX) : IMP_RUNNER_CHIP_MS_MAX);
+}
+
 ImpRunner *imp_runner_start(ImpTarget *target, const ImpDevice *device, const ImpAlgorithm *const *algorithms,
                             gsize n_algorithms, const ImpRunnerEvents *events, GError **error)
 {

@@ -18,6 +18,8 @@
 #define IMP_RUNNER_GRACE_MS  3000 /* on top of an algorithm's own time limits: a host may stall */
 #define IMP_RUNNER_CHUNK_MAX (16 * 1024) /* bytes of one checksum command */
 
+#define IMP_RUNNER_CHIP_MS_MAX (300 * 1000) /* of EraseChip, where the device does not say */
+
 typedef struct ImpRunner ImpRunner;
 typedef struct ImpRunnerCheck ImpRunnerCheck;
 
@@ -44,6 +46,10 @@ typedef struct {
     void (*checked)(gpointer user, guint64 bytes);
     gpointer user;
 } ImpRunnerEvents;
+
+/* How long EraseChip of the device's algorithm may take before it is given up, without IMP_RUNNER_GRACE_MS: as the device
+ * says of its mass erase; else the sum of its sectors' limits, for there are algorithms that erase one after the other. */
+guint32 imp_runner_chip_ms(const ImpDevice *device, const ImpAlgorithm *algorithm);
 
 /* TRUE if the algorithms with the runner and two pages fit into the device's RAM. */
 gboolean imp_runner_fits(const ImpDevice *device, const ImpAlgorithm *const *algorithms, gsize n_algorithms);

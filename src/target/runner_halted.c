@@ -7,13 +7,12 @@
 
 #include "base/error.h"
 
-#define RETURN_BYTES      16
-#define BKPT_BKPT         0xBE00BE00u
-#define STACK_CANARY      0xC0DEFA11u
-#define XPSR_THUMB        0x01000000u
-#define CALL_LIMIT_MS     1000 /* Init, UnInit */
-#define CHIP_LIMIT_MAX_MS (300 * 1000)
-#define ALIGN16(n)        (((n) + 15u) & ~15u)
+#define RETURN_BYTES  16
+#define BKPT_BKPT     0xBE00BE00u
+#define STACK_CANARY  0xC0DEFA11u
+#define XPSR_THUMB    0x01000000u
+#define CALL_LIMIT_MS 1000 /* Init, UnInit */
+#define ALIGN16(n)    (((n) + 15u) & ~15u)
 
 typedef enum { FUNCTION_NONE = 0, FUNCTION_ERASE = 1, FUNCTION_PROGRAM = 2 } Function; /* Init's fnc */
 
@@ -147,15 +146,11 @@ static gboolean halted_erase_chip(ImpRunner *base, gsize algorithm, GError **err
 {
     Halted *runner = (Halted *)base;
     const ImpAlgorithm *a = runner->algorithms[algorithm];
-    guint64 limit_ms = IMP_RUNNER_GRACE_MS;
-    guint64 sector_start = a->start;
-    while (limit_ms < CHIP_LIMIT_MAX_MS && sector_start < a->start + a->size_bytes) {
-        guint32 sector_bytes;
-        imp_algorithm_sector_at(a, sector_start, &sector_start, &sector_bytes);
-        sector_start += sector_bytes;
-        limit_ms += a->erase_ms_max;
-    }
-    const Call call = {"EraseChip", a->erase_chip, {0}, a->start, (guint)MIN(limit_ms, CHIP_LIMIT_MAX_MS)};
+    const Call call = {"EraseChip",
+                       a->erase_chip,
+                       {0},
+                       a->start,
+                       imp_runner_chip_ms(runner->device, a) + IMP_RUNNER_GRACE_MS};
     if (!enter(runner, algorithm, FUNCTION_ERASE, error) || !run(runner, &call, error))
         return FALSE;
     runner->events.erased(runner->events.user, 1);

@@ -21,7 +21,6 @@ extern const gsize resident_code_bytes;
 #define POLL_MIN_US        200
 #define POLL_MAX_US        (50 * 1000)
 #define IDLE_LIMIT_MS      1000
-#define CHIP_LIMIT_MAX_MS  (300 * 1000) /* of a mass erase */
 #define DONE_MASK          0x7FFFFFFFu
 #define RECOVERIES_MAX     8 /* in a row without progress */
 #define NEAR_THE_END       2 /* commands: the last page and the clean-up behind it */
@@ -351,14 +350,9 @@ static gint64 limit_us(Resident *runner, const Command *command)
     const ImpAlgorithm *a = runner->algorithms[command->algorithm];
     gint64 ms = IDLE_LIMIT_MS;
     switch (command->op) {
-    case RESIDENT_ERASE_CHIP: {
-        guint64 smallest = a->size_bytes;
-        for (gsize i = 0; i < a->n_sectors; i++)
-            smallest = MIN(smallest, a->sectors[i].size_bytes);
-        guint64 sum = smallest > 0 ? a->size_bytes / smallest * a->erase_ms_max : CHIP_LIMIT_MAX_MS;
-        ms = (gint64)MIN(sum, CHIP_LIMIT_MAX_MS);
+    case RESIDENT_ERASE_CHIP:
+        ms = imp_runner_chip_ms(runner->device, a);
         break;
-    }
     case RESIDENT_ERASE_SECTORS:
         ms = a->erase_ms_max;
         break;

@@ -5,6 +5,7 @@
 const SimChip sim_chips[] = {{"nrf51822", "nRF51822"},
                              {"stm32f103cb", "STM32F103CB"},
                              {"stm32g071rb", "STM32G071RB"},
+                             {"nrf52832", "nRF52832"},
                              {"fastflash", "STM32F103CB"}};
 const guint sim_n_chips = G_N_ELEMENTS(sim_chips);
 const guint32 sim_speeds[SIM_SPEEDS] = {1000000, 4000000, 10000000};

@@ -325,6 +325,8 @@ ImpContent *fixture_random_content(GRand *rand)
     content->version = g_strdup(g_rand_boolean(rand) ? "" : "2.4.1-rc1");
     content->device = make_device(1 + below(rand, 2), 16 + 4 * below(rand, 3000));
     content->device->erase_all_algorithm = g_rand_boolean(rand) ? -1 : 0;
+    content->device->erase_all_ms_max =
+        content->device->erase_all_algorithm < 0 ? 0 : (guint32)g_rand_int_range(rand, 0, 1000);
     content->swd_hz = 1 + below(rand, 50000000);
     content->attach = IMP_ATTACH_NORMAL + below(rand, 3);
     content->unlock = g_rand_boolean(rand) ? IMP_UNLOCK_NEVER : IMP_UNLOCK_ERASE;
@@ -355,6 +357,7 @@ static void assert_same_device(const ImpDevice *a, const ImpDevice *b)
 {
     g_assert_cmpstr(a->name, ==, b->name);
     g_assert_cmpint(a->erase_all_algorithm, ==, b->erase_all_algorithm);
+    g_assert_cmpuint(a->erase_all_ms_max, ==, b->erase_all_ms_max);
     g_assert_cmpuint(a->n_algorithms, ==, b->n_algorithms);
     for (gsize i = 0; i < a->n_algorithms; i++) {
         g_assert_true(g_bytes_equal(a->algorithms[i]->blob, b->algorithms[i]->blob));
