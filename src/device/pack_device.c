@@ -9,8 +9,8 @@
 /* CPUID (ARM DDI 0403, B3.2.3; DDI 0553, CPUID): implementer and part; variant, architecture and revision are left open. */
 #define CPUID_ADDRESS 0xE000ED00u
 #define CPUID_MASK    0xFF00FFF0u
-/* What a programmer puts into RAM beside algorithms and pages: runner, stack, tables. */
-#define RUNNER_BYTES   3072u
+/* What a programmer puts into RAM beside algorithms and pages: runner, stack, tables; the stack is larger where RAM is. */
+#define RUNNER_BYTES   (m->device->ram_bytes >= 64u * 1024 ? 7168u : 3072u)
 #define PAGE_BYTES_MIN 64u
 
 /* Core by its name in a description (PACK.xsd, DcoreEnum), and what CPUID says of it. */

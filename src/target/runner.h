@@ -15,8 +15,17 @@
 #define IMP_RUNNER_SLOTS_MAX 32
 #define IMP_RUNNER_SLOTS_MIN 2
 #define IMP_RUNNER_STACK     1024 /* bytes; flash algorithms expect 512 (probe-rs) or less */
-#define IMP_RUNNER_GRACE_MS  3000 /* on top of an algorithm's own time limits: a host may stall */
-#define IMP_RUNNER_CHUNK_MAX (16 * 1024) /* bytes of one checksum command */
+/* Loaders of external flash are built on vendors' libraries, which take more; chips that have such a thing have RAM. */
+#define IMP_RUNNER_STACK_LARGE 4096
+#define IMP_RUNNER_RAM_LARGE   (64 * 1024)
+#define IMP_RUNNER_GRACE_MS    3000 /* on top of an algorithm's own time limits: a host may stall */
+#define IMP_RUNNER_CHUNK_MAX   (16 * 1024) /* bytes of one checksum command */
+
+/* The stack that algorithms get on this device. */
+static inline guint32 imp_runner_stack_bytes(const ImpDevice *device)
+{
+    return device->ram_bytes >= IMP_RUNNER_RAM_LARGE ? IMP_RUNNER_STACK_LARGE : IMP_RUNNER_STACK;
+}
 
 #define IMP_RUNNER_CHIP_MS_MAX (300 * 1000) /* of EraseChip, where the device does not say */
 

@@ -250,7 +250,7 @@ ImpRunner *imp_runner_halted_start(ImpTarget *target, const ImpDevice *device,
     runner->events = *events;
     runner->back = ALIGN16((guint32)device->ram_start);
     runner->stack_bottom = runner->back + RETURN_BYTES;
-    runner->stack_top = runner->stack_bottom + IMP_RUNNER_STACK;
+    runner->stack_top = runner->stack_bottom + imp_runner_stack_bytes(device);
     runner->page = runner->stack_top;
     runner->blob = runner->page + ALIGN16(page_bytes);
     if ((guint64)runner->blob + blob_bytes > device->ram_start + device->ram_bytes) {

@@ -109,7 +109,7 @@ static gboolean plan(const ImpDevice *device, const ImpAlgorithm *const *algorit
     }
     *out_image_bytes = (guint32)at;
     out->stack_bottom = (guint32)(base + at);
-    at += IMP_RUNNER_STACK;
+    at += imp_runner_stack_bytes(device);
     out->stack_top = (guint32)(base + at);
     out->data_bytes = ALIGN16(page_bytes);
     out->slot_bytes = out->data_bytes + TRAILER_BYTES;
@@ -710,7 +710,8 @@ static gboolean resident_finish(ImpRunner *base, GError **error)
     if (runner->canary == STACK_CANARY)
         return TRUE;
     imp_error_set_at(error, IMP_E_ALGORITHM_CRASHED, runner->stack_bottom, NULL, NULL, 0,
-                     "the flash algorithm used more than %d bytes of stack", IMP_RUNNER_STACK);
+                     "the flash algorithm used more than %u bytes of stack",
+                     imp_runner_stack_bytes(runner->device));
     return FALSE;
 }
 

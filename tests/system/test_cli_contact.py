@@ -152,6 +152,28 @@ class Desk(imptest.TestCase):
         self.assertIn("1 board: 1 passed", said)
         self.assertEqual(status, 0)
 
+    def test_a_probe_unplugged_in_the_middle(self):
+        with open(os.path.join(self.dir, "app.bin"), "wb") as f:
+            f.write(os.urandom(200 * 1024))
+        with open(os.path.join(self.dir, "recipe.yaml"), "w", encoding="utf-8") as f:
+            f.write(RECIPE.replace("0x00001000", "0x0003F000"))
+        board = self.board()
+        child = self.start("--probe", f"tcp:{board.dap}")
+        self.until(child, r"program\n")
+        board.kill()
+        self.until(child, r"FAILED in program after [^\n]*E20\d\d")
+        self.until(child, r"waiting for the probe: ")
+        again = imptest.Board("--listen", board.dap)
+        self.addCleanup(again.kill)
+        self.until(child, r"done: take the board out\n")
+        again.control("remove")
+        self.until(child, r"waiting for a board\n")
+        again.control("next")
+        self.until(child, r"PASSED")
+        said, status = self.end(child)
+        self.assertIn("2 boards: 1 passed, 1 failed", said)
+        self.assertEqual(status, 4)
+
     def test_ends_when_no_more_units_may_be_made(self):
         board = self.board()
         child = self.start("--probe", f"tcp:{board.dap}", "--release", "two")
