@@ -1,9 +1,10 @@
-/* imprint build, seal, inspect, verify, explain: what authors do, with files only. */
+/* imprint build, seal, inspect, diff, verify, explain: what authors do, with files only. */
 #include "cli/commands.h"
 #include "cli/file.h"
 #include "cli/print.h"
 #include "cli/recipe.h"
 #include "cli/remote.h"
+#include "image/diff.h"
 #include "image/image.h"
 #include "image/numbers.h"
 #include "image/seal.h"
@@ -240,25 +241,18 @@ static gboolean inspect_object(ImpCli *cli, GBytes *file, GError **error)
     set_text(cli, "device", content->device->name);
     set_text(cli, "content_sha256", digest);
     set_text(cli, "provenance_sha256", provenance);
-    json_t *segments = json_array();
-    for (gsize i = 0; i < content->n_segments; i++)
-        json_array_append_new(segments,
-                              json_pack("{s:s, s:I, s:I}", "data", content->segments[i].data, "address",
-                                        (json_int_t)content->segments[i].address, "bytes",
-                                        (json_int_t)g_bytes_get_size(content->segments[i].bytes)));
-    json_object_set_new(cli->result, "segments", segments);
+    json_t *described = imp_content_inspect(content);
+    json_object_set_new(cli->result, "content", described);
+    json_object_set(cli->result, "segments", json_object_get(described, "segments"));
     if (cli->json)
         return TRUE;
     FILE *out = cli->env->out;
-    fprintf(out, "object      %s %s\ndevice      %s\ncontent     %s\nprovenance  %s\n", content->name,
-            content->version, content->device->name, digest, provenance);
-    for (gsize i = 0; i < content->n_segments; i++)
-        fprintf(out, "data        %-12s 0x%08" G_GINT64_MODIFIER "X  %" G_GSIZE_FORMAT " bytes\n",
-                content->segments[i].data, content->segments[i].address,
-                g_bytes_get_size(content->segments[i].bytes));
+    g_autofree char *text = imp_content_text(described);
+    fprintf(out, "%-14s object, built and not sealed\n%s%-14s %s\n%-14s %s\n", "kind", text, "content",
+            digest, "provenance", provenance);
     for (gsize i = 0; i < object->n_inputs; i++) {
         g_autofree char *sum = imp_hex_encode(object->inputs[i].sha256, IMP_SHA256_BYTES);
-        fprintf(out, "input       %s  %s\n", sum, object->inputs[i].name);
+        fprintf(out, "%-14s %s  %s\n", "input", sum, object->inputs[i].name);
     }
     return TRUE;
 }
@@ -290,6 +284,30 @@ gboolean imp_command_inspect(ImpCli *cli, GError **error)
     if (!done)
         g_prefix_error(error, "%s: ", cli->arguments[0]);
     return done;
+}
+
+gboolean imp_command_diff(ImpCli *cli, GError **error)
+{
+    g_autoptr(GBytes) a = imp_file_read(cli->arguments[0], IMP_IMAGE_FILE_MAX, error);
+    g_autoptr(GBytes) b = a != NULL ? imp_file_read(cli->arguments[1], IMP_IMAGE_FILE_MAX, error) : NULL;
+    g_autoptr(ImpKeyRing) image_keys = NULL;
+    g_autoptr(ImpKeyRing) authors = NULL;
+    if (b == NULL || !load_rings(cli, &image_keys, &authors, error))
+        return FALSE;
+    g_autoptr(GPtrArray) lines = imp_diff(a, b, image_keys, authors, error);
+    if (lines == NULL)
+        return FALSE;
+    json_t *list = json_array();
+    for (guint i = 0; i < lines->len; i++) {
+        json_array_append_new(list, json_string(lines->pdata[i]));
+        if (!cli->json)
+            fprintf(cli->env->out, "%s\n", (const char *)lines->pdata[i]);
+    }
+    json_object_set_new(cli->result, "same", json_boolean(lines->len == 0));
+    json_object_set_new(cli->result, "differences", list);
+    if (!cli->json && lines->len == 0)
+        fputs("no difference\n", cli->env->out);
+    return TRUE;
 }
 
 gboolean imp_command_verify(ImpCli *cli, GError **error)

@@ -42,6 +42,7 @@ gboolean imp_command_cloud_trust(ImpCli *cli, GError **error);
 gboolean imp_command_build(ImpCli *cli, GError **error);
 gboolean imp_command_seal(ImpCli *cli, GError **error);
 gboolean imp_command_inspect(ImpCli *cli, GError **error);
+gboolean imp_command_diff(ImpCli *cli, GError **error);
 gboolean imp_command_verify(ImpCli *cli, GError **error);
 gboolean imp_command_explain(ImpCli *cli, GError **error);
 

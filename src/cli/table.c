@@ -195,7 +195,14 @@ const ImpCommandEntry imp_cli_commands[] = {
      "`imprint cloud pool split` takes out of the cloud's pool. Every station that runs the image gives the\n"
      "numbers of this range: load it on one station only."},
     {"inspect", "IMAGE", 1, 1, O(IMAGE_KEY) | O(AUTHOR_KEY) | O(SHARE), imp_command_inspect,
-     "say what can be read of an image or an object", NULL},
+     "say what can be read of an image or an object",
+     "Everything of an object and of an image that is not encrypted; with --image-key, everything of one "
+     "that is."},
+    {"diff", "A B", 2, 2, O(IMAGE_KEY) | O(AUTHOR_KEY) | O(SHARE), imp_command_diff,
+     "say in words what differs between two objects or images",
+     "Memory is compared byte by byte, steps as a sequence. What each sealing has of its own (ID, digests, "
+     "signature)\n"
+     "does not count. Without its image key an encrypted image is compared by its clear header."},
     {"verify", "IMAGE", 1, 1, O(IMAGE_KEY) | O(AUTHOR_KEY) | O(SHARE), imp_command_verify,
      "check an image as far as the keys reach", NULL},
     {"explain", "CODE", 1, 1, 0, imp_command_explain, "explain an error code (E2107)", NULL},

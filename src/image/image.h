@@ -52,7 +52,13 @@ gboolean imp_image_verify(GBytes *file, const ImpKeyRing *image_keys, const ImpK
 json_t *imp_image_inspect(GBytes *file, const ImpKeyRing *image_keys, const ImpKeyRing *authors,
                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The same for people, lines of "name  value"; free with g_free. */
+/* A content as an image's "content" shows it: everything but the bytes. Free with json_decref. */
+json_t *imp_content_inspect(const ImpContent *content);
+
+/* A content (of an object or image) for people, lines of "name  value"; free with g_free. */
+char *imp_content_text(const json_t *content);
+
+/* What was inspected, for people; free with g_free. */
 char *imp_image_inspect_text(const json_t *inspected);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImpImage, imp_image_free)

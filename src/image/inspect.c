@@ -2,7 +2,8 @@
 
 #include "base/json.h"
 #include "image/clear_codec.h"
-#include "image/numbers.h"
+#include "image/content_json.h"
+#include "image/describe.h"
 #include "image/opened.h"
 #include "image/policy_json.h"
 
@@ -47,6 +48,8 @@ json_t *imp_image_inspect(GBytes *file, const ImpKeyRing *image_keys, const ImpK
     json_object_set_new(json, "suite", json_integer(opened.clear->suite));
     json_object_set_new(json, "file_bytes", json_integer((json_int_t)opened.clear->file_bytes));
     json_object_set_new(json, "file_sha256", hex(opened.clear->file_sha256, IMP_SHA256_BYTES));
+    if (opened.clear->has_share)
+        json_object_set_new(json, "share", json_boolean(opened.readable && imp_opened_has_share(&opened)));
     const char *signature = opened.signature_checked ? "good" : opened.readable ? "unchecked" : "sealed";
     json_object_set_new(json, "signature", json_string(signature));
     if (opened.readable) {
@@ -90,13 +93,20 @@ static void describe_header(GString *to, const json_t *inspected)
     g_autofree char *kind = g_ascii_strup(text_of(header, "kind"), -1);
     line(to, "kind", "%s", kind);
     line(to, "id", "%s", text_of(header, "id"));
-    line(to, "name", "%s %s", text_of(header, "name"), text_of(header, "version"));
-    line(to, "device", "%s", text_of(header, "device"));
+    line(to, "suite", "%" G_GINT64_FORMAT, number_of(inspected, "suite"));
+    if (json_object_get(inspected, "content") == NULL) {
+        line(to, "name", "%s %s", text_of(header, "name"), text_of(header, "version"));
+        line(to, "device", "%s", text_of(header, "device"));
+    }
     line(to, "author", "%s", text_of(header, "author"));
     if (json_object_get(header, "image_key") != NULL)
         line(to, "image key", "%s", text_of(header, "image_key"));
     else
         line(to, "image key", "none: not encrypted, anyone can read the firmware");
+    if (json_object_get(header, "share_sha256") != NULL)
+        line(to, "released by", "its cloud, whose share is %s",
+             json_is_true(json_object_get(inspected, "share")) ? "here"
+                                                               : "not here: the payload is not opened");
     if (json_object_get(header, "cloud_ca") != NULL) {
         line(to, "cloud CA", "%s", text_of(header, "cloud_ca"));
         line(to, "factory", "%s", text_of(header, "factory"));
@@ -112,73 +122,27 @@ static void describe_header(GString *to, const json_t *inspected)
         line(to, "signature", "not visible: the image key is not here");
 }
 
-static void describe_date(GString *to, const char *name, const json_t *restrictions, const char *member)
+static void append_lines(GString *to, GPtrArray *lines)
 {
-    if (json_object_get(restrictions, member) == NULL)
-        return;
-    g_autoptr(GDateTime) time = g_date_time_new_from_unix_utc(number_of(restrictions, member));
-    g_autofree char *text = time != NULL ? g_date_time_format(time, "%Y-%m-%d %H:%M:%S UTC") : NULL;
-    line(to, name, "%s", text != NULL ? text : "?");
+    for (guint i = 0; i < lines->len; i++) {
+        const ImpLine *said = lines->pdata[i];
+        if (strcmp(said->name, IMP_LINE_CHIP) != 0)
+            line(to, said->name, "%s", said->text);
+    }
+    g_ptr_array_unref(lines);
 }
 
-static void describe_restrictions(GString *to, const json_t *restrictions)
+json_t *imp_content_inspect(const ImpContent *content)
 {
-    if (json_object_get(restrictions, "units") != NULL)
-        line(to, "units", "%" G_GINT64_FORMAT ", counted on %s", number_of(restrictions, "units"),
-             text_of(restrictions, "count_on"));
-    else
-        line(to, "units", "no limit");
-    if (json_object_get(restrictions, "max_failures") != NULL)
-        line(to, "max failures", "%" G_GINT64_FORMAT, number_of(restrictions, "max_failures"));
-    describe_date(to, "not before", restrictions, "not_before_s");
-    describe_date(to, "not after", restrictions, "not_after_s");
+    g_autoptr(GPtrArray) sections = NULL;
+    return imp_content_encode(content, &sections);
 }
 
-static void describe_numbers(GString *to, const json_t *restrictions, const json_t *content)
+char *imp_content_text(const json_t *content)
 {
-    const json_t *numbers = json_object_get(restrictions, "numbers");
-    if (numbers == NULL)
-        return;
-    const json_t *pool = json_array_get(json_object_get(content, "pools"), 0);
-    g_autofree char *text = imp_numbers_text(text_of(pool, "id"), (guint64)number_of(numbers, "first"),
-                                             (guint64)number_of(numbers, "last"));
-    line(to, "numbers", "%s", text);
-    line(to, "", "%s", IMP_NUMBERS_WARNING);
-}
-
-static void describe_content(GString *to, const json_t *content)
-{
-    gsize i;
-    json_t *item;
-    json_array_foreach(json_object_get(content, "segments"), i, item)
-    {
-        gint64 address = number_of(item, "address"), n_bytes = number_of(item, "bytes");
-        line(to, "data",
-             "%s, 0x%08" G_GINT64_MODIFIER "X to 0x%08" G_GINT64_MODIFIER "X, %" G_GINT64_FORMAT " bytes",
-             text_of(item, "data"), (guint64)address, (guint64)(address + n_bytes - 1), n_bytes);
-    }
-    json_array_foreach(json_object_get(content, "pools"), i, item)
-    {
-        line(to, "pool", "%s, %s", text_of(item, "id"), text_of(item, "definition"));
-    }
-    const json_t *values = json_object_get(content, "values");
-    json_array_foreach(values, i, item)
-    {
-        line(to, "value", "%s, %s%s", text_of(item, "name"), text_of(item, "kind"),
-             json_is_true(json_object_get(item, "log")) ? ", logged" : "");
-    }
-    json_array_foreach(json_object_get(content, "places"), i, item)
-    {
-        const json_t *value = json_array_get(values, (gsize)number_of(item, "value"));
-        line(to, "place", "%s, 0x%08" G_GINT64_MODIFIER "X, %" G_GINT64_FORMAT " bytes",
-             text_of(value, "name"), (guint64)number_of(item, "address"), number_of(item, "bytes"));
-    }
-    json_array_foreach(json_object_get(content, "steps"), i, item)
-    {
-        const char *step = text_of(item, "step");
-        line(to, "step", "%s %s", step, text_of(item, step));
-    }
-    line(to, "rework", "%s", text_of(content, "rework"));
+    GString *to = g_string_new(NULL);
+    append_lines(to, imp_describe_content(content));
+    return g_string_free(to, FALSE);
 }
 
 char *imp_image_inspect_text(const json_t *inspected)
@@ -186,10 +150,9 @@ char *imp_image_inspect_text(const json_t *inspected)
     GString *to = g_string_new(NULL);
     describe_header(to, inspected);
     if (json_object_get(inspected, "content") != NULL) {
-        describe_restrictions(to, json_object_get(inspected, "restrictions"));
-        describe_numbers(to, json_object_get(inspected, "restrictions"),
-                         json_object_get(inspected, "content"));
-        describe_content(to, json_object_get(inspected, "content"));
+        append_lines(to, imp_describe_restrictions(json_object_get(inspected, "restrictions"),
+                                                   json_object_get(inspected, "content")));
+        append_lines(to, imp_describe_content(json_object_get(inspected, "content")));
         line(to, "content", "%s", text_of(inspected, "content_sha256"));
         line(to, "provenance", "%s", text_of(inspected, "provenance_sha256"));
     }

@@ -238,6 +238,29 @@ class Author(imptest.TestCase):
         self.imprint("build", "recipe.yaml", "-o", "x.impo")
         self.assertIn("takes no number", self.imprint(*args, "--numbers", "1-2", status=2))
 
+    def test_diff(self):
+        """What changed between two builds and two sealings, in words."""
+        self.sap()
+        self.imprint("build", "recipe.yaml", "-o", "same.impo")
+        self.assertEqual(self.json("diff", "x.impo", "same.impo"), {"ok": True, "same": True, "differences": []})
+        self.assertEqual(self.imprint("diff", "x.impo", "same.impo"), "no difference\n")
+        app = bytearray(self.read("app.bin"))
+        app[7] ^= 0xff
+        self.write("app.bin", bytes(app))
+        self.imprint("build", "recipe.yaml", "-o", "y.impo")
+        told = self.json("diff", "x.impo", "y.impo")["differences"]
+        self.assertEqual(len(told), 1, told)
+        self.assertRegex(told[0], r"^memory: 0x[0-9A-F]{8} to 0x[0-9A-F]{8}, 1 bytes: was 07, is F8$")
+        self.imprint("seal", "y.impo", "--recipe", "recipe.yaml", "--release", "bench", "--author-key", "alice.key", "-o", "y.imp")
+        keys = ["--image-key", "image.key", "--author-key", "alice.pub"]
+        self.assertEqual(self.json("diff", "x.imp", "y.imp", *keys)["differences"], told)
+        self.assertEqual(len(self.json("diff", "x.impo", "x.imp", *keys)["differences"]), 1)  # an object, an image
+        self.assertIn("its content is not compared", self.imprint("diff", "x.imp", "y.imp"))
+        self.imprint("diff", "x.imp", "recipe.yaml", status=3)
+        said = self.imprint("inspect", "x.impo")
+        for text in ("object, built and not sealed", "connection", "step           verify checksum", "input"):
+            self.assertIn(text, said)
+
     def test_grant(self):
         self.keys()
         # a pair that does not say what it is for may stand for a station's sealing key

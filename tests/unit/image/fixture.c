@@ -139,6 +139,103 @@ ImpContent *fixture_content(gsize n_data)
     return content;
 }
 
+ImpContent *fixture_everything(void)
+{
+    ImpContent *content = fixture_content(300);
+    content->unlock = IMP_UNLOCK_ERASE;
+    content->power = (ImpPowerSettings){.has = TRUE,
+                                        .millivolts = 3300,
+                                        .min_mv = 3150,
+                                        .max_mv = 3450,
+                                        .on_delay_ms = 20,
+                                        .off_delay_ms = 30,
+                                        .off_at_end = TRUE};
+    static const ImpValue more[] = {
+        {.name = (char *)"label", .kind = IMP_VALUE_BARCODE, .rule = (char *)"T2[0-9]{8}", .log = TRUE},
+        {.name = (char *)"trim", .kind = IMP_VALUE_FROM_TEST, .block = (char *)"cal", .block_bytes = 4},
+        {.name = (char *)"lot",
+         .kind = IMP_VALUE_GIVEN,
+         .size_min = 1,
+         .size_max = 8,
+         .log = TRUE,
+         .redact = TRUE},
+    };
+    static const ImpPlace places[] = {
+        {.value_index = 3, .address = 0x3fc10, .size_bytes = 4, .reversed = TRUE},
+        {.value_index = 4, .address = 0x500, .size_bytes = 8, .over = TRUE},
+    };
+    content->values = g_renew(ImpValue, content->values, 5);
+    for (gsize i = 0; i < 3; i++) {
+        ImpValue *value = &content->values[content->n_values++];
+        *value = more[i];
+        value->name = g_strdup(value->name);
+        value->rule = g_strdup(value->rule);
+        value->block = g_strdup(value->block);
+    }
+    ImpPlace first = content->places[0];
+    g_free(content->places);
+    content->places = g_new0(ImpPlace, 3);
+    content->places[0] = places[1];
+    content->places[1] = first;
+    content->places[2] = places[0];
+    content->n_places = 3;
+    content->n_tests = 1;
+    content->tests = g_new0(ImpTestProgram, 1);
+    content->tests[0] = (ImpTestProgram){.name = g_strdup("rtc"),
+                                         .segments = g_new0(ImpSegment, 1),
+                                         .n_segments = 1,
+                                         .entry_pc = 0x20000400,
+                                         .entry_sp = 0x20001000,
+                                         .mailbox_address = 0x20000000};
+    content->tests[0].segments[0] =
+        (ImpSegment){g_strdup("rtc"), 0x20000400, g_bytes_new_static("\xfe\xe7\0\0", 4)};
+    for (gsize i = 0; i < content->n_steps; i++)
+        imp_step_done(&content->steps[i]);
+    g_free(content->steps);
+    static const ImpStepKind kinds[] = {
+        IMP_STEP_TEST,    IMP_STEP_BLANK_CHECK, IMP_STEP_ERASE, IMP_STEP_WRITE, IMP_STEP_EXPECT,
+        IMP_STEP_PROGRAM, IMP_STEP_VERIFY,      IMP_STEP_READ,  IMP_STEP_POWER, IMP_STEP_DELAY,
+        IMP_STEP_RESET,   IMP_STEP_PROTECT,     IMP_STEP_RUN};
+    content->n_steps = G_N_ELEMENTS(kinds);
+    content->steps = g_new0(ImpStep, content->n_steps);
+    for (gsize i = 0; i < content->n_steps; i++) {
+        ImpStep *step = &content->steps[i];
+        step->kind = kinds[i];
+        step->erase = kinds[i] == IMP_STEP_ERASE ? IMP_ERASE_ALL : 0;
+        step->blank = kinds[i] == IMP_STEP_BLANK_CHECK ? IMP_BLANK_USED : 0;
+        step->verify = kinds[i] == IMP_STEP_VERIFY ? IMP_VERIFY_CHECKSUM : 0;
+        step->power = kinds[i] == IMP_STEP_POWER ? IMP_POWER_CYCLE : 0;
+        if (kinds[i] == IMP_STEP_TEST) {
+            step->timeout_ms = 5000;
+            step->values = g_new0(guint32, 1);
+            step->values[0] = 0; /* the serial number, for the test to ask for */
+            step->n_values = 1;
+        }
+        if (kinds[i] == IMP_STEP_WRITE || kinds[i] == IMP_STEP_EXPECT)
+            step->address = 0x20000010;
+        if (kinds[i] == IMP_STEP_WRITE)
+            step->bytes = g_bytes_new_static("\x12\x34", 2);
+        if (kinds[i] == IMP_STEP_EXPECT) {
+            step->size_bytes = 2;
+            step->mask = 0xff;
+            step->low = 0x10;
+            step->high = 0x20;
+        }
+        if (kinds[i] == IMP_STEP_DELAY)
+            step->delay_ms = 7;
+        if (kinds[i] == IMP_STEP_PROTECT)
+            step->level = 1;
+        if (kinds[i] == IMP_STEP_RUN) {
+            step->text = g_strdup("ready");
+            step->within_ms = 2000;
+        }
+    }
+    content->n_finally = 1;
+    content->finally = g_new0(ImpStep, 1);
+    content->finally[0] = (ImpStep){.kind = IMP_STEP_POWER, .power = IMP_POWER_OFF};
+    return content;
+}
+
 ImpObject *fixture_object(gsize n_data)
 {
     GError *error = NULL;

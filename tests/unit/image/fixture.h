@@ -24,6 +24,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Keys, keys_free)
 /* The smallest content that has one of everything; n_data bytes of firmware. */
 ImpContent *fixture_content(gsize n_data);
 ImpObject *fixture_object(gsize n_data);
+/* One with every kind of value, place, step and setting. */
+ImpContent *fixture_everything(void);
 
 /* Any content that keeps the rules, from a seed. */
 ImpContent *fixture_random_content(GRand *rand);
