@@ -83,6 +83,8 @@ json_t *imp_progress_launch_json(const ImpLaunchView *view, const char *port)
         json_object_set_new(object, "done_bytes", json_integer((json_int_t)view->done_bytes));
         json_object_set_new(object, "total_bytes", json_integer((json_int_t)view->total_bytes));
     }
+    if (view->verify_only)
+        json_object_set_new(object, "verify_only", json_true());
     json_t *phases = json_object();
     for (int phase = IMP_PHASE_ATTACH; phase < PHASES_COUNT; phase++)
         if (view->phase_us[phase] > 0)
@@ -289,7 +291,8 @@ void imp_progress_print_ended(FILE *out, gboolean coloured, gboolean port, const
     const char *state = imp_answer_text(launch, "state");
     if (strcmp(state, "passed") == 0) {
         fputs(where, out);
-        imp_print_coloured(out, coloured, IMP_COLOUR_GOOD, "PASSED");
+        imp_print_coloured(out, coloured, IMP_COLOUR_GOOD,
+                           json_is_true(json_object_get(launch, "verify_only")) ? "VERIFIED" : "PASSED");
         fprintf(out, " in %s\n", duration);
         print_values(out, launch);
         return;

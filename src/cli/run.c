@@ -299,7 +299,8 @@ gboolean imp_command_run(ImpCli *cli, GError **error)
     g_autofree char *pool_id =
         object != NULL && object->content->n_pools > 0 ? g_strdup(object->content->pools[0].id) : NULL;
     if (object == NULL || !imp_numbers_narrow(object->content, &restrictions, error) ||
-        !imp_given_check(object->content, given.items, given.n_items, error) ||
+        !imp_given_check(object->content, given.items, given.n_items,
+                         !imp_cli_has(cli, IMP_OPTION_VERIFY_ONLY), error) ||
         !imp_given_check_units(object->content,
                                imp_cli_has(cli, IMP_OPTION_ON_CONTACT) ? G_MAXSIZE : g_strv_length(specs),
                                error))
@@ -316,7 +317,8 @@ gboolean imp_command_run(ImpCli *cli, GError **error)
                                 .random = env->random,
                                 .order = cli->values[IMP_OPTION_ORDER],
                                 .given = given.items,
-                                .n_given = given.n_items};
+                                .n_given = given.n_items,
+                                .verify_only = imp_cli_has(cli, IMP_OPTION_VERIFY_ONLY)};
     say_content(cli, object->content);
     say_numbers(cli, pool_id, &restrictions);
     gboolean good = (imp_cli_has(cli, IMP_OPTION_ON_CONTACT) ? imp_cli_run_on_contact : run_once)(

@@ -43,6 +43,8 @@ static json_t *start(ImpCli *cli, ImpHttpClient *client, GError **error)
     if (imp_cli_has(cli, IMP_OPTION_ORDER))
         json_object_set_new(body, "order", json_string(cli->values[IMP_OPTION_ORDER]));
     imp_cli_given_json(&given, body);
+    if (imp_cli_has(cli, IMP_OPTION_VERIFY_ONLY))
+        json_object_set_new(body, "verify_only", json_true());
     json_t *answer = imp_http_call_json(client, "POST", "/v1/launches", body, error);
     json_decref(body);
     return answer;

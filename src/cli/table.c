@@ -63,6 +63,8 @@ const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
     [IMP_OPTION_TOKEN_FILE] = {"token-file", 0, "FILE", "read the token from a file"},
     [IMP_OPTION_UNITS] = {"units", 0, "NUMBER", "how many units may be made"},
     [IMP_OPTION_USER] = {"user", 0, "EMAIL", "the person who logs in"},
+    [IMP_OPTION_VERIFY_ONLY] = {"verify-only", 0, NULL,
+                                "only compare the chip with the image: write nothing, use nothing up"},
     [IMP_OPTION_YES] = {"yes", 'y', NULL, "answer questions with yes"},
 };
 
@@ -72,7 +74,7 @@ const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
 const ImpCommandEntry imp_cli_commands[] = {
     {"run", "RECIPE", 1, 1,
      O(PROBE) | O(RELEASE) | O(ORDER) | O(DEFINE) | O(ON_CONTACT) | O(POWER) | O(SERIAL) | O(SET) |
-         O(BARCODE),
+         O(BARCODE) | O(VERIFY_ONLY),
      imp_command_run, "program the chip on the desk: no cloud, no keys, no daemon",
      "Builds the recipe in memory and carries it out on one chip. Counts, serial numbers and records are "
      "kept in\n"
@@ -212,7 +214,7 @@ const ImpCommandEntry imp_cli_commands[] = {
     {"station load", "IMAGE", 1, 1, STATION, imp_command_station_load, "load an image file", NULL},
     {"station delete", "IMAGE", 1, 1, STATION, imp_command_station_delete, "delete an image; its counts stay",
      NULL},
-    {"station launch", "IMAGE", 1, 1, STATION | O(PORTS) | O(ORDER) | O(SET) | O(BARCODE),
+    {"station launch", "IMAGE", 1, 1, STATION | O(PORTS) | O(ORDER) | O(SET) | O(BARCODE) | O(VERIFY_ONLY),
      imp_command_station_launch, "program the chips in the ports, and show how it goes on",
      "IMAGE is an image's ID or its name. Ends when every port has ended; the exit status is that of the "
      "worst.\n"

@@ -98,14 +98,15 @@ static gboolean check_places(const ImpContent *content, gsize value_index, gsize
     return TRUE;
 }
 
-gboolean imp_given_check(const ImpContent *content, const ImpGiven *given, gsize n_given, GError **error)
+gboolean imp_given_check(const ImpContent *content, const ImpGiven *given, gsize n_given, gboolean all,
+                         GError **error)
 {
     if (!check_names(content, given, n_given, error))
         return FALSE;
     for (gsize v = 0; v < content->n_values; v++) {
         const ImpValue *value = &content->values[v];
         GBytes *bytes = imp_given_find(content, v, given, n_given);
-        if (!is_given(value->kind))
+        if (!is_given(value->kind) || (bytes == NULL && !all))
             continue;
         if (bytes == NULL) {
             imp_error_set(error, IMP_E_GIVEN_MISSING, "'%s' needs value '%s' to be given with the launch%s",

@@ -13,10 +13,10 @@ typedef struct {
     GBytes *bytes;
 } ImpGiven;
 
-/* Is each given value one that is given, once, and of the right form and size; is each that is needed given? What is wrong is
+/* Is each given value one that is given, once, and of the right form and size; with all, is each that is needed given? What is wrong is
  * told by name and size, never by the bytes: they may be secret.
  * Errors: IMP_E_GIVEN_UNKNOWN, IMP_E_GIVEN_SIZE, IMP_E_GIVEN_BARCODE, IMP_E_GIVEN_MISSING. */
-gboolean imp_given_check(const ImpContent *content, const ImpGiven *given, gsize n_given,
+gboolean imp_given_check(const ImpContent *content, const ImpGiven *given, gsize n_given, gboolean all,
                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* A label belongs to one unit: IMP_E_GIVEN_BARCODE if several are to be started with it. */

@@ -24,6 +24,7 @@ struct ImpLaunch {
     gboolean attached;
     gboolean unlocking; /* the chip was locked: it may be erased to get in */
     gboolean finishing; /* the steps are over, one way or the other */
+    gboolean compared; /* verify_only: the comparison has been submitted */
     gboolean reads_done; /* what no step names has been read before all steps */
     gboolean written; /* WRITING is durable: from now on a failure is spent */
     gint64 began_boot_us, phase_began_us;
@@ -80,11 +81,14 @@ static void fill_report(ImpLaunch *launch)
 {
     ImpReport *report = &launch->report;
     report->duration_ms = (guint32)((imp_clock_boot_us(launch->clock) - launch->began_boot_us) / 1000);
+    gboolean compares = launch->view.verify_only;
     if (launch->error == NULL) {
-        report->result = IMP_RESULT_PASSED;
+        report->result = compares ? IMP_RESULT_VERIFIED : IMP_RESULT_PASSED;
         return;
     }
-    report->result = launch->written ? IMP_RESULT_SPENT : IMP_RESULT_FAILED;
+    report->result = compares          ? IMP_RESULT_UNVERIFIED
+                     : launch->written ? IMP_RESULT_SPENT
+                                       : IMP_RESULT_FAILED;
     report->code = imp_error_code(launch->error);
     const ImpErrorDetail *detail = imp_error_detail(launch->error);
     if (detail != NULL)
@@ -246,6 +250,36 @@ static gboolean single_step(ImpLaunch *launch, const ImpStep *step)
     return TRUE;
 }
 
+/* verify_only: reads, then compares by reading back, so that nothing of ours runs in the unit. */
+static gboolean next_comparison(ImpLaunch *launch)
+{
+    ImpCommand command = {.content = launch->content, .values = launch->values};
+    GError *error = NULL;
+    if (!launch->reads_done) {
+        launch->reads_done = command.places = TRUE;
+        command.kind = IMP_COMMAND_READ;
+        submit(launch, &command, IMP_PHASE_READ);
+        return TRUE;
+    }
+    if (launch->compared)
+        return FALSE;
+    launch->compared = TRUE;
+    launch->map = imp_unit_map_known(launch->content, launch->values, &error);
+    if (launch->map != NULL && launch->map->n_segments == 0)
+        imp_error_set(&error, IMP_E_UNIT_NOT_VERIFIED, "'%s' has nothing that a unit could be compared with",
+                      launch->content->name);
+    if (error != NULL) {
+        keep_error(launch, error);
+        return FALSE;
+    }
+    command.kind = IMP_COMMAND_FLASH;
+    command.map = launch->map;
+    command.verify = TRUE;
+    command.verify_mode = IMP_VERIFY_READ_BACK;
+    submit(launch, &command, IMP_PHASE_VERIFY);
+    return TRUE;
+}
+
 /* Submits the next step, if there is one and the launch has not failed. */
 static gboolean next_step(ImpLaunch *launch)
 {
@@ -258,6 +292,8 @@ static gboolean next_step(ImpLaunch *launch)
     }
     if (launch->error != NULL)
         return FALSE;
+    if (launch->view.verify_only)
+        return next_comparison(launch);
     if (!launch->reads_done && !has_read_step(content) && reads_pending(launch, &read_all)) {
         launch->reads_done = TRUE;
         submit_step(launch, IMP_COMMAND_READ, &read_all);
@@ -297,7 +333,7 @@ static void next(ImpLaunch *launch)
 {
     if (!launch->finishing && next_step(launch))
         return;
-    if (!next_finally(launch))
+    if (launch->view.verify_only || !next_finally(launch))
         let_go(launch);
 }
 
@@ -305,10 +341,10 @@ static void next(ImpLaunch *launch)
 static void log_value(ImpLaunch *launch, const ImpValue *value, GBytes *bytes)
 {
     ImpReport *report = &launch->report;
+    if (bytes == NULL || !value->log || report->n_reads >= IMP_WIRE_READS_MAX)
+        return;
     gsize n_bytes;
     const guint8 *data = g_bytes_get_data(bytes, &n_bytes);
-    if (!value->log || report->n_reads >= IMP_WIRE_READS_MAX)
-        return;
     ImpReading *reading = &report->reads[report->n_reads++];
     g_strlcpy(reading->name, value->name, sizeof reading->name);
     if (value->redact)
@@ -349,6 +385,18 @@ static void take_reading(ImpLaunch *launch, const ImpReading *reading, gsize ind
     log_value(launch, value, launch->values[index]);
 }
 
+/* verify_only: what lies in the place of a value that is not known, for the record. */
+static void log_place(ImpLaunch *launch, const ImpReading *reading)
+{
+    for (gsize v = 0; v < launch->content->n_values; v++) {
+        const ImpValue *value = &launch->content->values[v];
+        if (value->kind == IMP_VALUE_READ || strcmp(value->name, reading->name) != 0)
+            continue;
+        g_autoptr(GBytes) bytes = g_bytes_new(reading->bytes, reading->n_bytes);
+        log_value(launch, value, bytes);
+    }
+}
+
 static void take_reads(ImpLaunch *launch, const ImpPortEvent *event)
 {
     for (guint32 i = 0; i < event->n_reads; i++)
@@ -356,12 +404,16 @@ static void take_reads(ImpLaunch *launch, const ImpPortEvent *event)
             if (launch->values[v] == NULL &&
                 is_for(&event->reads[i], event->kind, &launch->content->values[v]))
                 take_reading(launch, &event->reads[i], v);
+    for (guint32 i = 0; launch->view.verify_only && i < event->n_reads; i++)
+        log_place(launch, &event->reads[i]);
 }
 
 /* A locked chip that the recipe allows to be erased: attached to once more, which may write. FALSE: that is not it, or the
  * launch has failed. */
 static gboolean attach_by_erasing(ImpLaunch *launch, const ImpPortEvent *event)
 {
+    if (launch->view.verify_only)
+        return FALSE;
     if (event->kind != IMP_COMMAND_ATTACH || launch->unlocking || launch->cancelled ||
         launch->content->unlock != IMP_UNLOCK_ERASE ||
         !g_error_matches(event->error, IMP_ERROR, IMP_E_LOCKED) || !begin_writing(launch))
@@ -410,7 +462,7 @@ static void on_port_event(gpointer user, const ImpPortEvent *event)
 /* What was given becomes the values that it is for; what is wrong with it is told when the launch is started. */
 static void take_given(ImpLaunch *launch, const ImpGiven *given, gsize n_given)
 {
-    if (!imp_given_check(launch->content, given, n_given, &launch->given_error))
+    if (!imp_given_check(launch->content, given, n_given, !launch->view.verify_only, &launch->given_error))
         return;
     for (gsize v = 0; v < launch->content->n_values; v++) {
         GBytes *bytes = imp_given_find(launch->content, v, given, n_given);
@@ -444,6 +496,24 @@ static void take_numbers(ImpLaunch *launch, const ImpAnswer *answer)
     }
 }
 
+/* It is journaled: now the target may be touched. */
+static void begin_work(ImpLaunch *launch)
+{
+    launch->view.state = IMP_LAUNCH_WORKING;
+    launch->view.report = &launch->report;
+    launch->began_boot_us = launch->phase_began_us = imp_clock_boot_us(launch->clock);
+    launch->report.began_real_us = imp_clock_real_us(launch->clock);
+    log_given(launch);
+    if (launch->cancelled) {
+        imp_error_set(&launch->error, IMP_E_CANCELLED,
+                      "the launch was cancelled before it touched the target");
+        end(launch);
+        return;
+    }
+    imp_port_set_handler(launch->port, on_port_event, launch);
+    submit_step(launch, IMP_COMMAND_ATTACH, NULL);
+}
+
 static void on_started(gpointer user, gboolean begun, const ImpAnswer *answer, const GError *error)
 {
     ImpLaunch *launch = user;
@@ -458,20 +528,19 @@ static void on_started(gpointer user, gboolean begun, const ImpAnswer *answer, c
         return;
     }
     g_assert(answer != NULL);
-    launch->view.state = IMP_LAUNCH_WORKING;
-    launch->view.report = &launch->report;
-    launch->began_boot_us = launch->phase_began_us = imp_clock_boot_us(launch->clock);
-    launch->report.began_real_us = imp_clock_real_us(launch->clock);
     take_numbers(launch, answer);
-    log_given(launch);
-    if (launch->cancelled) {
-        imp_error_set(&launch->error, IMP_E_CANCELLED,
-                      "the launch was cancelled before it touched the target");
-        end(launch);
-        return;
-    }
-    imp_port_set_handler(launch->port, on_port_event, launch);
-    submit_step(launch, IMP_COMMAND_ATTACH, NULL);
+    begin_work(launch);
+}
+
+/* Nobody is asked: nothing is made. But the journal has it before the target is touched. */
+static void start_comparison(ImpLaunch *launch)
+{
+    launch->error = g_steal_pointer(&launch->given_error);
+    if (launch->error == NULL &&
+        launch->authority->ops->compare(launch->authority, &launch->want, &launch->error))
+        begin_work(launch);
+    else
+        finish(launch, IMP_LAUNCH_REFUSED);
 }
 
 ImpLaunch *imp_launch_new(const ImpLaunchOptions *options)
@@ -494,6 +563,7 @@ ImpLaunch *imp_launch_new(const ImpLaunchOptions *options)
     g_strlcpy(launch->report.person, options->person != NULL ? options->person : "",
               sizeof launch->report.person);
     launch->values = g_new0(GBytes *, options->content->n_values + 1);
+    launch->view.verify_only = options->verify_only;
     take_given(launch, options->given, options->n_given);
     launch->view.launch = launch->want.launch;
     launch->view.image = launch->want.image;
@@ -507,6 +577,10 @@ void imp_launch_start(ImpLaunch *launch)
     g_assert(!launch->started);
     launch->started = TRUE;
     guint64 address;
+    if (launch->view.verify_only) {
+        start_comparison(launch);
+        return;
+    }
     if (!imp_launch_able(launch->content, &launch->error)) {
         finish(launch, IMP_LAUNCH_REFUSED);
         return;

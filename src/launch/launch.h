@@ -29,6 +29,7 @@ typedef struct {
     ImpPhase phase; /* while working */
     guint64 done_bytes, total_bytes; /* of the phase */
     const GError *error; /* failed or refused */
+    gboolean verify_only;
     const ImpAnswer *answer; /* the authority's answer, NULL if there was none */
     const ImpReport
         *report; /* passed or failed: the record as journaled; while working: what is known so far */
@@ -50,6 +51,10 @@ typedef struct {
     const char *person; /* NULL = nobody signed in */
     const ImpGiven *given; /* a launch whose data are not all good is refused */
     gsize n_given;
+    /* Compares the unit with the image and writes nothing: no permit is asked for, no step is carried out, no count or number
+     * is touched. What is not known of the unit (its numbers; data that is not given) is read from its places for the
+     * record instead. Passed means that everything else is equal. */
+    gboolean verify_only;
     ImpLaunchFn changed;
     gpointer user;
 } ImpLaunchOptions;

@@ -50,30 +50,27 @@ static void add(ImpUnitMap *map, guint64 address, GBytes *bytes)
     map->segments[map->n_segments++] = (ImpUnitSegment){address, bytes};
 }
 
-/* Puts bytes (taken over) in the place of what an entry of the map holds there, which is cut around them. FALSE if no
- * entry holds all of it. */
-static gboolean lay_over(ImpUnitMap *map, guint64 address, GBytes *bytes)
+/* Cuts n_bytes out of the entry of the map that holds them all. FALSE if none does. */
+static gboolean cut_out(ImpUnitMap *map, guint64 address, gsize n_cut)
 {
-    gsize size = g_bytes_get_size(bytes);
     for (gsize i = 0; i < map->n_segments; i++) {
         ImpUnitSegment *segment = &map->segments[i];
         gsize n_bytes = g_bytes_get_size(segment->bytes);
         if (address < segment->address || address - segment->address >= n_bytes ||
-            size > n_bytes - (address - segment->address))
+            n_cut > n_bytes - (address - segment->address))
             continue;
-        gsize before = (gsize)(address - segment->address), after = n_bytes - before - size;
+        gsize before = (gsize)(address - segment->address), after = n_bytes - before - n_cut;
         g_autoptr(GBytes) whole = segment->bytes;
-        if (after > 0)
-            add(map, address + size, g_bytes_new_from_bytes(whole, before + size, after));
-        if (before > 0) {
-            add(map, address, bytes);
+        if (before > 0 && after > 0)
+            add(map, address + n_cut, g_bytes_new_from_bytes(whole, before + n_cut, after));
+        if (before > 0)
             segment->bytes = g_bytes_new_from_bytes(whole, 0, before);
-        } else {
-            segment->bytes = bytes;
-        }
+        else if (after > 0)
+            *segment = (ImpUnitSegment){address + n_cut, g_bytes_new_from_bytes(whole, n_cut, after)};
+        else
+            *segment = map->segments[--map->n_segments];
         return TRUE;
     }
-    g_bytes_unref(bytes);
     return FALSE;
 }
 
@@ -92,41 +89,58 @@ static gboolean collides(const ImpUnitMap *map, GError **error)
     return FALSE;
 }
 
-ImpUnitMap *imp_unit_map_new(const ImpContent *content, GBytes *const *bytes, const ImpStep *step,
-                             GError **error)
+/* Adds a place with its value. NULL value and known_only: what lies there is not said. */
+static gboolean add_place(ImpUnitMap *map, const ImpContent *content, const ImpPlace *place, GBytes *value,
+                          gboolean known_only, GError **error)
 {
-    static const ImpStep everything = {.kind = IMP_STEP_PROGRAM};
+    if (place->over && !cut_out(map, place->address, place->size_bytes)) {
+        imp_error_set(error, IMP_E_UNIT_VALUE_COLLIDES,
+                      "the value '%s' at 0x%08" G_GINT64_MODIFIER
+                      "X is to lie over data, but not all of it does",
+                      content->values[place->value_index].name, place->address);
+        return FALSE;
+    }
+    if (value == NULL && known_only)
+        return TRUE;
+    GBytes *filled = fill_place(content, place, value, error);
+    if (filled == NULL)
+        return FALSE;
+    add(map, place->address, filled);
+    return TRUE;
+}
+
+static ImpUnitMap *make_map(const ImpContent *content, GBytes *const *bytes, const ImpStep *step,
+                            gboolean known_only, GError **error)
+{
     g_autoptr(ImpUnitMap) map = g_new0(ImpUnitMap, 1);
-    if (step == NULL)
-        step = &everything;
     map->segments = g_new0(ImpUnitSegment, content->n_segments + 2 * content->n_places + 1);
     for (gsize i = 0; i < content->n_segments; i++) {
         const ImpSegment *segment = &content->segments[i];
         if (imp_step_selects(step, segment->address, g_bytes_get_size(segment->bytes)))
             add(map, segment->address, g_bytes_ref(segment->bytes));
     }
-    /* First those beside the data: what lies over data cuts entries. */
-    for (int over = 0; over < 2; over++)
-        for (gsize i = 0; i < content->n_places; i++) {
-            const ImpPlace *place = &content->places[i];
-            g_assert(place->value_index < content->n_values);
-            if (place->over != over || !imp_step_selects(step, place->address, place->size_bytes))
-                continue;
-            GBytes *filled = fill_place(content, place, bytes[place->value_index], error);
-            if (filled == NULL)
-                return NULL;
-            if (!over) {
-                add(map, place->address, filled);
-            } else if (!lay_over(map, place->address, filled)) {
-                imp_error_set(error, IMP_E_UNIT_VALUE_COLLIDES,
-                              "the value '%s' at 0x%08" G_GINT64_MODIFIER
-                              "X is to lie over data, but not all of it does",
-                              content->values[place->value_index].name, place->address);
-                return NULL;
-            }
-        }
+    for (gsize i = 0; i < content->n_places; i++) {
+        const ImpPlace *place = &content->places[i];
+        g_assert(place->value_index < content->n_values);
+        if (imp_step_selects(step, place->address, place->size_bytes) &&
+            !add_place(map, content, place, bytes[place->value_index], known_only, error))
+            return NULL;
+    }
     qsort(map->segments, map->n_segments, sizeof *map->segments, compare_segments);
     return collides(map, error) ? NULL : g_steal_pointer(&map);
+}
+
+static const ImpStep everything = {.kind = IMP_STEP_PROGRAM};
+
+ImpUnitMap *imp_unit_map_new(const ImpContent *content, GBytes *const *bytes, const ImpStep *step,
+                             GError **error)
+{
+    return make_map(content, bytes, step != NULL ? step : &everything, FALSE, error);
+}
+
+ImpUnitMap *imp_unit_map_known(const ImpContent *content, GBytes *const *bytes, GError **error)
+{
+    return make_map(content, bytes, &everything, TRUE, error);
 }
 
 ImpUnitMap *imp_unit_map_areas(const ImpContent *content)

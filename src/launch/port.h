@@ -51,6 +51,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImpUnitMap, imp_unit_map_free)
 ImpUnitMap *imp_unit_map_new(const ImpContent *content, GBytes *const *bytes, const ImpStep *step,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Everything that is known of the unit: places of values that are not there yet are left out, and cut out of the data that
+ * they lie over. */
+ImpUnitMap *imp_unit_map_known(const ImpContent *content, GBytes *const *bytes,
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* The same memory, but with the pad where values go: for work that looks at addresses only. */
 ImpUnitMap *imp_unit_map_areas(const ImpContent *content);
 
@@ -65,6 +70,7 @@ typedef struct {
     ImpEraseMode erase_mode;
     ImpRange erase_range;
     ImpVerifyMode verify_mode;
+    gboolean places; /* READ: also what lies in the first place of each value that values[] does not have */
     gboolean may_unlock; /* ATTACH: a locked chip is erased to get in; WRITING is durable */
 } ImpCommand;
 

@@ -11,6 +11,29 @@ static gboolean is_named(const ImpStep *step, guint32 index)
     return step == NULL || step->n_values == 0;
 }
 
+/* For the record of a unit that is only compared: what it has where values go. */
+static gboolean read_places(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event,
+                            GError **error)
+{
+    const ImpContent *content = command->content;
+    for (guint32 v = 0; v < content->n_values; v++) {
+        const ImpPlace *place = NULL;
+        for (gsize i = content->n_places; i > 0; i--)
+            place = content->places[i - 1].value_index == v ? &content->places[i - 1] : place;
+        if (place == NULL || command->values[v] != NULL || content->values[v].kind == IMP_VALUE_READ ||
+            event->n_reads == IMP_WIRE_READS_MAX)
+            continue;
+        ImpReading *reading = &event->reads[event->n_reads++];
+        g_strlcpy(reading->name, content->values[v].name, sizeof reading->name);
+        reading->n_bytes = (guint8)MIN(place->size_bytes, (guint32)sizeof reading->bytes);
+        if (!imp_target_read(port->target, place->address, reading->bytes, reading->n_bytes, error)) {
+            g_prefix_error(error, "reading the place of value '%s': ", content->values[v].name);
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
 gboolean imp_work_read(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error)
 {
     const ImpContent *content = command->content;
@@ -26,5 +49,5 @@ gboolean imp_work_read(ImpThreadPort *port, const ImpCommand *command, ImpPortEv
             return FALSE;
         }
     }
-    return TRUE;
+    return !command->places || read_places(port, command, event, error);
 }

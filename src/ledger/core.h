@@ -8,9 +8,12 @@
 #include "ledger/pool.h"
 #include "ledger/sql.h"
 
-/* launch.state is CORE_OPEN or an ImpResult. SQL texts hold these as digits (partial indexes need literals). */
+/* launch.state is CORE_OPEN, CORE_COMPARING or an ImpResult. SQL texts hold these as digits (partial indexes need literals). */
 #define CORE_OPEN 1
 #define SQL_OPEN  "1"
+/* In the journal: begun, and will only compare. Neither open nor ended for any count. */
+#define CORE_COMPARING 20
+#define SQL_COMPARING  "20"
 /* launch.phase: how far the station's journal has seen it; the cloud's rows stay at CORE_HELD */
 #define CORE_HELD    1
 #define CORE_BEGUN   2

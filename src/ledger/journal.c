@@ -69,7 +69,7 @@ gboolean imp_journal_trust_clock(ImpLedger *ledger, const ImpAct *act, GError **
 /* Ends a row: a SAP by the authority's own table, a JOB for the cloud to hear. */
 static void end_row(ImpLedger *ledger, const CoreLaunch *row, const ImpReport *report)
 {
-    if (row->own) {
+    if (row->own && !imp_result_is_comparison(report->result)) {
         CoreAsker self = core_self(ledger);
         ImpAnswer answer;
         core_report(ledger, &self, report, &answer);
@@ -77,7 +77,9 @@ static void end_row(ImpLedger *ledger, const CoreLaunch *row, const ImpReport *r
     }
     imp_sql_run(&ledger->sql, "UPDATE launch SET state = ?1 WHERE id = ?2 AND station = 0", "id",
                 (gint64)report->result, &report->launch);
-    CoreRecord record = {.rework = core_is_rework(ledger, report)};
+    CoreRecord record = {.own = row->own,
+                         .rework =
+                             !imp_result_is_comparison(report->result) && core_is_rework(ledger, report)};
     core_record_add(ledger, &record, report);
 }
 
@@ -87,11 +89,11 @@ static void end_of_life(ImpLedger *ledger, ImpLife *life)
     g_autoptr(GArray) rows = g_array_new(FALSE, FALSE, sizeof(CoreLaunch));
     {
         g_auto(ImpRow) found = {0};
-        for (gboolean more =
-                 imp_sql_find(&ledger->sql, &found,
-                              "SELECT " CORE_LAUNCH_COLUMNS
-                              " FROM launch l WHERE l.station = 0 AND l.state = " SQL_OPEN " ORDER BY l.id",
-                              "");
+        for (gboolean more = imp_sql_find(&ledger->sql, &found,
+                                          "SELECT " CORE_LAUNCH_COLUMNS
+                                          " FROM launch l WHERE l.station = 0 AND l.state IN (" SQL_OPEN
+                                          ", " SQL_COMPARING ") ORDER BY l.id",
+                                          "");
              more; more = imp_sql_next(&found)) {
             g_array_set_size(rows, rows->len + 1);
             core_launch_read(ledger, &found, &g_array_index(rows, CoreLaunch, rows->len - 1));
@@ -102,11 +104,13 @@ static void end_of_life(ImpLedger *ledger, ImpLife *life)
         ImpReport report;
         core_launch_report(row, &report);
         gboolean wrote = row->phase == CORE_WRITING;
-        report.result = wrote ? IMP_RESULT_UNKNOWN : IMP_RESULT_LOST;
+        report.result = row->state == CORE_COMPARING ? IMP_RESULT_UNVERIFIED
+                        : wrote                      ? IMP_RESULT_UNKNOWN
+                                                     : IMP_RESULT_LOST;
         report.code = wrote ? IMP_E_STOPPED_WHILE_WRITING : IMP_E_STOPPED_BEFORE_WRITE;
         end_row(ledger, row, &report);
         life->n_unknown += wrote;
-        life->n_lost += !wrote;
+        life->n_lost += report.result == IMP_RESULT_LOST;
     }
 }
 
@@ -129,6 +133,8 @@ gboolean imp_journal_start(ImpLedger *ledger, ImpLife *out_life, GError **error)
 
 static gboolean result_fits(const CoreLaunch *row, ImpResult result)
 {
+    if (row->state == CORE_COMPARING || imp_result_is_comparison(result))
+        return row->state == CORE_COMPARING && imp_result_is_comparison(result);
     switch (result) {
     case IMP_RESULT_FAILED:
         return row->phase == CORE_BEGUN;
@@ -138,6 +144,8 @@ static gboolean result_fits(const CoreLaunch *row, ImpResult result)
     case IMP_RESULT_UNKNOWN:
     case IMP_RESULT_LOST:
     case IMP_RESULT_RETURNED:
+    case IMP_RESULT_VERIFIED:
+    case IMP_RESULT_UNVERIFIED:
         return FALSE;
     }
     return FALSE;
@@ -147,7 +155,7 @@ static gboolean end_launch(ImpLedger *ledger, const ImpReport *report, GError **
 {
     CoreLaunch row;
     char id[IMP_ID_TEXT_SIZE];
-    if (!find_row(ledger, &report->launch, &row) || row.state != CORE_OPEN) {
+    if (!find_row(ledger, &report->launch, &row) || (row.state != CORE_OPEN && row.state != CORE_COMPARING)) {
         if (imp_sql_take(&ledger->sql, error))
             imp_error_set(error, IMP_E_STATE, "the launch %s is not at work",
                           imp_id_text(&report->launch, id));
@@ -156,7 +164,9 @@ static gboolean end_launch(ImpLedger *ledger, const ImpReport *report, GError **
     if (!result_fits(&row, report->result)) {
         imp_error_set(error, IMP_E_STATE, "the launch %s cannot end as %s: it %s",
                       imp_id_text(&report->launch, id), imp_result_name(report->result),
-                      row.phase == CORE_WRITING ? "has begun to write" : "has not begun to write");
+                      row.state == CORE_COMPARING ? "only compares"
+                      : row.phase == CORE_WRITING ? "has begun to write"
+                                                  : "has not begun to write");
         return FALSE;
     }
     g_autofree ImpReport *known = g_new(ImpReport, 1);
@@ -234,6 +244,30 @@ gboolean imp_journal_begun(ImpLedger *ledger, const ImpWant *want, const ImpAnsw
     gboolean ok = not_known(ledger, &want->launch, error);
     if (ok) {
         (void)add_row(ledger, want, granted, CORE_OPEN, CORE_BEGUN);
+        core_touch_clock(ledger);
+    }
+    return core_leave(ledger, ok, error);
+}
+
+gboolean imp_journal_comparing(ImpLedger *ledger, const ImpWant *want, gboolean own, GError **error)
+{
+    g_assert(ledger->start_number > 0);
+    if (!core_enter(ledger, error))
+        return FALSE;
+    gboolean ok = not_known(ledger, &want->launch, error);
+    if (ok) {
+        /* No place among the journal's launches: nothing is missed where it is missing. */
+        CoreLaunch row = {.id = want->launch,
+                          .own = own,
+                          .image = want->image,
+                          .state = CORE_COMPARING,
+                          .phase = CORE_BEGUN,
+                          .start_number = ledger->start_number,
+                          .granted_us = core_now(ledger)};
+        memcpy(row.port, want->port, sizeof row.port);
+        memcpy(row.order, want->order, sizeof row.order);
+        memcpy(row.person, want->person, sizeof row.person);
+        core_launch_insert(ledger, &row);
         core_touch_clock(ledger);
     }
     return core_leave(ledger, ok, error);

@@ -34,11 +34,18 @@ gboolean imp_journal_begun(ImpLedger *ledger, const ImpWant *want, const ImpAnsw
 gboolean imp_journal_identified(ImpLedger *ledger, const ImpIdentify *told, const ImpAnswer *answer,
                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* SAP (own) and JOB: journals that a launch begins which only compares a unit with the image, before the first access to the
+ * target. It needs no permit, is counted nowhere, and ends as VERIFIED or UNVERIFIED; at a start of the station, as
+ * UNVERIFIED. IMP_E_EXISTS: the launch is in the journal already. */
+gboolean imp_journal_comparing(ImpLedger *ledger, const ImpWant *want, gboolean own,
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Journals WRITING, before the first erase or write. IMP_E_STATE: it is not begun. SAP and JOB. */
 gboolean imp_journal_writing(ImpLedger *ledger, const ImpId *launch,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Journals how a launch ended: FAILED if it was begun, SPENT or PASSED if it was writing (another combination is
+/* Journals how a launch ended: FAILED if it was begun, SPENT or PASSED if it was writing, VERIFIED or UNVERIFIED if it was
+ * comparing (another combination is
  * IMP_E_STATE, and so is a launch that is not begun). image, port, order, seq, start_number, numbers and began_real_us of
  * the record are the journal's own, the rest is the report's. A JOB is now unreported; a SAP is counted in the same
  * transaction. */

@@ -100,13 +100,18 @@ static gboolean writing(ImpAuthority *authority, const ImpId *launch, GError **e
     return imp_journal_writing(((Local *)authority)->ledger, launch, error);
 }
 
+static gboolean compare(ImpAuthority *authority, const ImpWant *want, GError **error)
+{
+    return imp_journal_comparing(((Local *)authority)->ledger, want, TRUE, error);
+}
+
 static gboolean end(ImpAuthority *authority, const ImpReport *report, GError **error)
 {
     return imp_journal_ended(((Local *)authority)->ledger, report, error);
 }
 
 static const ImpAuthorityOps local_ops = {
-    .start = start, .identify = identify, .writing = writing, .end = end};
+    .start = start, .identify = identify, .writing = writing, .compare = compare, .end = end};
 
 ImpAuthority *imp_authority_local_new(ImpLedger *ledger)
 {

@@ -81,7 +81,7 @@ static void permit_again(ImpLedger *ledger, const CoreAsker *asker, const ImpWan
     ImpLedgerImageStatus image = {0};
     if (core_image_read(ledger, &launch->image, &image))
         set_counts(answer, &image);
-    if (!same_want(launch, want)) {
+    if (!same_want(launch, want) || launch->state == CORE_COMPARING) {
         refuse(answer, IMP_ANSWER_REFUSED, IMP_E_LAUNCH_DIFFERS);
         core_alarm(ledger, IMP_ALARM_LAUNCH_DIFFERS, &asker->id, &want->launch, &want->image,
                    "the launch is known with another image, port, order or given number");
@@ -235,6 +235,9 @@ static int number_state(ImpResult result, gboolean may_free)
     case IMP_RESULT_UNKNOWN:
     case IMP_RESULT_LOST:
         return CORE_SPENT;
+    case IMP_RESULT_VERIFIED:
+    case IMP_RESULT_UNVERIFIED:
+        break; /* has no numbers */
     }
     g_assert_not_reached();
 }
@@ -251,7 +254,7 @@ static void keep_record(ImpLedger *ledger, const CoreAsker *asker, const ImpRepo
 {
     record.station_ref = asker->ref;
     record.own = TRUE;
-    record.rework = core_is_rework(ledger, report);
+    record.rework = !imp_result_is_comparison(report->result) && core_is_rework(ledger, report);
     core_record_add(ledger, &record, report);
     /* What the hello of a later start is compared with. */
     if (asker->ref != 0)
@@ -389,6 +392,18 @@ static void end_unknown(ImpLedger *ledger, const CoreAsker *asker, const ImpRepo
     keep_record(ledger, asker, report, (CoreRecord){0});
 }
 
+/* A launch that only compared: a record, and nothing else. */
+static void end_comparison(ImpLedger *ledger, const CoreAsker *asker, const ImpReport *comes)
+{
+    g_autofree ImpReport *report = g_memdup2(comes, sizeof *comes);
+    ImpLedgerImageStatus image;
+    if (core_image_read(ledger, &comes->image, &image) && strcmp(image.account, asker->account) != 0)
+        report->image = (ImpId){0}; /* not the log of another account */
+    report->n_numbers = 0;
+    add_unknown(ledger, asker, report);
+    keep_record(ledger, asker, report, (CoreRecord){0});
+}
+
 static void report_again(ImpLedger *ledger, const CoreAsker *asker, const ImpReport *report,
                          ImpAnswer *answer)
 {
@@ -411,12 +426,19 @@ void core_report(ImpLedger *ledger, const CoreAsker *asker, const ImpReport *rep
     answer->launch = report->launch;
     CoreLaunch launch;
     gboolean known = core_launch_find(ledger, asker->ref, &report->launch, &launch);
-    if (known && launch.state == CORE_OPEN)
+    if (known && launch.state == CORE_OPEN && imp_result_is_comparison(report->result)) {
+        /* It has a permit: it must end as a launch that may have written. */
+        core_alarm(ledger, IMP_ALARM_LAUNCH_DIFFERS, &asker->id, &report->launch, &launch.image,
+                   "a launch with a permit is reported as if it only compared");
+        refuse(answer, IMP_ANSWER_REFUSED, IMP_E_LAUNCH_DIFFERS);
+    } else if (known && launch.state == CORE_OPEN)
         end_open(ledger, asker, &launch, report);
     else if (known)
         report_again(ledger, asker, report, answer);
     else if (asker->removed)
         refuse(answer, IMP_ANSWER_REFUSED, IMP_E_STATION_UNKNOWN);
+    else if (imp_result_is_comparison(report->result))
+        end_comparison(ledger, asker, report);
     else
         end_unknown(ledger, asker, report);
 }

@@ -208,6 +208,7 @@ static gboolean try_launch(ImpApi *api, ImpHttpRequest *request, const json_t *d
         launch.order = imp_json_string(&r, "order", 0, IMP_WIRE_NAME_SIZE - 1);
     if (imp_json_has(&r, "person"))
         launch.person = imp_json_string(&r, "person", 0, IMP_WIRE_NAME_SIZE - 1);
+    launch.verify_only = imp_json_has(&r, "verify_only") && imp_json_bool(&r, "verify_only");
     g_auto(ImpStationGiven) given = {.n_items = 0};
     imp_station_given_read(&r, &given);
     launch.given = given.items;

@@ -346,6 +346,12 @@ static gboolean authority_writing(ImpAuthority *authority, const ImpId *launch, 
     return imp_journal_writing(cloud_of(authority)->ledger, launch, error);
 }
 
+/* No permit is asked for: nothing is made. The cloud hears of it by the report. */
+static gboolean authority_compare(ImpAuthority *authority, const ImpWant *want, GError **error)
+{
+    return imp_journal_comparing(cloud_of(authority)->ledger, want, FALSE, error);
+}
+
 static gboolean authority_end(ImpAuthority *authority, const ImpReport *report, GError **error)
 {
     Cloud *cloud = cloud_of(authority);
@@ -838,6 +844,7 @@ static const ImpAuthorityOps cloud_ops = {
     .start = authority_start,
     .identify = authority_identify,
     .writing = authority_writing,
+    .compare = authority_compare,
     .end = authority_end,
 };
 

@@ -167,6 +167,12 @@ static gboolean test_writing(ImpAuthority *self, const ImpId *launch, GError **e
     return inner->ops->writing(inner, launch, error);
 }
 
+static gboolean test_compare(ImpAuthority *self, const ImpWant *want, GError **error)
+{
+    ImpAuthority *inner = ((TestAuthority *)self)->inner;
+    return inner->ops->compare(inner, want, error);
+}
+
 static gboolean test_end(ImpAuthority *self, const ImpReport *report, GError **error)
 {
     TestAuthority *test = (TestAuthority *)self;
@@ -178,8 +184,11 @@ static gboolean test_end(ImpAuthority *self, const ImpReport *report, GError **e
     return ok;
 }
 
-static const ImpAuthorityOps test_ops = {
-    .start = test_start, .identify = test_identify, .writing = test_writing, .end = test_end};
+static const ImpAuthorityOps test_ops = {.start = test_start,
+                                         .identify = test_identify,
+                                         .writing = test_writing,
+                                         .compare = test_compare,
+                                         .end = test_end};
 
 static ImpAuthority *test_authority_new(ImpStation *station, ImpAuthority *inner)
 {
@@ -341,6 +350,7 @@ static Work *work_new(ImpStation *station, StationPort *port, Opened *opened, co
         .person = work->person,
         .given = request->given,
         .n_given = request->n_given,
+        .verify_only = request->verify_only,
         .changed = on_changed,
         .user = work,
     });
@@ -362,10 +372,11 @@ gboolean imp_station_launch(ImpStation *station, const ImpStationLaunch *request
     if (ports == NULL)
         return FALSE;
     g_autoptr(ImpImage) image = imp_launches_open(station, entry, error);
-    if (image == NULL || !imp_given_check(image->content, request->given, request->n_given, error) ||
+    if (image == NULL ||
+        !imp_given_check(image->content, request->given, request->n_given, !request->verify_only, error) ||
         !imp_given_check_units(image->content, ports->len, error))
         return FALSE;
-    if (image->clear->kind == IMP_IMAGE_SAP && !register_sap(station, image, error))
+    if (!request->verify_only && image->clear->kind == IMP_IMAGE_SAP && !register_sap(station, image, error))
         return FALSE;
 
     Opened *opened = g_new0(Opened, 1);

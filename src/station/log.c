@@ -105,7 +105,8 @@ json_t *imp_station_statistics(ImpStation *station, GError **error)
             const ImpLedgerLogEntry *entry = &g_array_index(page, ImpLedgerLogEntry, i);
             rows.cursor = entry->record;
             for (gsize p = 0; p < station->n_ports; p++) {
-                if (entry->conflict || strcmp(station->ports[p].config->name, entry->report.port) != 0)
+                if (entry->conflict || imp_result_is_comparison(entry->report.result) ||
+                    strcmp(station->ports[p].config->name, entry->report.port) != 0)
                     continue;
                 gboolean passed = entry->report.result == IMP_RESULT_PASSED;
                 sums[p].launches++;

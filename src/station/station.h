@@ -93,6 +93,7 @@ typedef struct {
     const char *order, *person; /* "" = none */
     const ImpGiven *given; /* launch/given.h */
     gsize n_given;
+    gboolean verify_only; /* compares, writes nothing, uses nothing up */
 } ImpStationLaunch;
 
 /* Starts one launch on each port, all or none; *out_launches is a new array of documents. Errors: E6001, E6002, E6006, E1009,

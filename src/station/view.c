@@ -129,6 +129,8 @@ json_t *imp_view_launch(const ImpViewLaunch *launch)
         set_u64(document, "done_bytes", view->done_bytes);
         set_u64(document, "total_bytes", view->total_bytes);
     }
+    if (view->verify_only)
+        json_object_set_new(document, "verify_only", json_true());
     json_t *phases = json_object();
     for (ImpPhase phase = IMP_PHASE_ATTACH; phase <= IMP_PHASE_LAST; phase++)
         if (view->phase_us[phase] > 0)

@@ -2,7 +2,9 @@
  * (ledger/local.c, for SAPs) and the cloud over sync (station/authority_cloud.c, for JOBs). Both journal into the same
  * database on the station, so that a launch can end only one way.
  *
- * Order of calls for one launch: start; then, if it was begun, identify at most once and only before writing (it must come
+ * A launch that only compares a unit with the image asks nobody: compare, then end.
+ *
+ * Order of calls for any other launch: start; then, if it was begun, identify at most once and only before writing (it must come
  * first where the answer to start says so); writing at most once; then end exactly once.
  * Thread rule: all calls and callbacks on the event loop's thread. */
 #pragma once
@@ -31,7 +33,10 @@ typedef struct {
                      ImpIdentifyFn done, gpointer user);
     /* Journals WRITING, durable on return: call before the first erase or write. FALSE: do not touch the target. */
     gboolean (*writing)(ImpAuthority *self, const ImpId *launch, GError **error);
-    /* Journals how the launch ended (PASSED, FAILED or SPENT), durable on return; seq, start_number and numbers are set by
+    /* Journals that a launch begins which only compares: nothing will be written, and neither counts nor numbers are
+     * touched. Durable on return. FALSE: do not touch the target. */
+    gboolean (*compare)(ImpAuthority *self, const ImpWant *want, GError **error);
+    /* Journals how the launch ended (PASSED, FAILED or SPENT; after compare VERIFIED or UNVERIFIED), durable on return; seq, start_number and numbers are set by
      * the authority. Only after TRUE may the unit be shown as passed. */
     gboolean (*end)(ImpAuthority *self, const ImpReport *report, GError **error);
 } ImpAuthorityOps;

@@ -3,9 +3,16 @@
 #include <string.h>
 
 static const char *const result_names[] = {
-    [IMP_RESULT_PASSED] = "passed",   [IMP_RESULT_FAILED] = "failed", [IMP_RESULT_SPENT] = "spent",
-    [IMP_RESULT_UNKNOWN] = "unknown", [IMP_RESULT_LOST] = "lost",     [IMP_RESULT_RETURNED] = "returned",
+    [IMP_RESULT_PASSED] = "passed",     [IMP_RESULT_FAILED] = "failed",
+    [IMP_RESULT_SPENT] = "spent",       [IMP_RESULT_UNKNOWN] = "unknown",
+    [IMP_RESULT_LOST] = "lost",         [IMP_RESULT_RETURNED] = "returned",
+    [IMP_RESULT_VERIFIED] = "verified", [IMP_RESULT_UNVERIFIED] = "unverified",
 };
+
+gboolean imp_result_is_comparison(ImpResult result)
+{
+    return result == IMP_RESULT_VERIFIED || result == IMP_RESULT_UNVERIFIED;
+}
 
 const char *imp_result_name(ImpResult result)
 {

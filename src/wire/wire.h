@@ -31,9 +31,15 @@ typedef enum {
     IMP_RESULT_UNKNOWN, /* the station's life ended after the first write */
     IMP_RESULT_LOST, /* the station's life ended before the first write, or its journal has not begun it */
     IMP_RESULT_RETURNED, /* never begun, given back in the same life */
+    /* Of a launch that only compares: nothing is written, no count or number is touched. */
+    IMP_RESULT_VERIFIED, /* the unit holds what the image says */
+    IMP_RESULT_UNVERIFIED, /* it differs, or could not be compared: the code says which */
 } ImpResult;
 
-/* "passed", "failed", "spent", "unknown", "lost", "returned" */
+/* TRUE for VERIFIED and UNVERIFIED. */
+gboolean imp_result_is_comparison(ImpResult result);
+
+/* "passed", "failed", "spent", "unknown", "lost", "returned", "verified", "unverified" */
 const char *imp_result_name(ImpResult result);
 gboolean imp_result_parse(const char *name, ImpResult *out_result);
 

@@ -261,6 +261,48 @@ static void restarted_ended(Subject *s)
     must_not_end(s, &launch, IMP_RESULT_SPENT);
 }
 
+static ImpId must_compare(Subject *s)
+{
+    g_autoptr(GError) error = NULL;
+    ImpWant want = new_want(s);
+    g_assert_true(s->authority->ops->compare(s->authority, &want, &error));
+    g_assert_no_error(error);
+    g_assert_false(s->authority->ops->compare(s->authority, &want, &error));
+    g_assert_error(error, IMP_ERROR, IMP_E_EXISTS);
+    return want.launch;
+}
+
+/* A launch that only compares has a record, and touches neither counts nor numbers, whatever comes of it. */
+static void compares(Subject *s)
+{
+    static const ImpResult results[] = {IMP_RESULT_VERIFIED, IMP_RESULT_UNVERIFIED};
+    for (gsize i = 0; i < G_N_ELEMENTS(results); i++) {
+        g_autoptr(GError) error = NULL;
+        ImpId launch = must_compare(s);
+        assert_counts(s, 0, 0, 0, 0);
+        g_assert_false(s->authority->ops->writing(s->authority, &launch, &error));
+        g_assert_error(error, IMP_ERROR, IMP_E_STATE);
+        must_not_end(s, &launch, IMP_RESULT_PASSED);
+        must_not_end(s, &launch, IMP_RESULT_FAILED);
+        must_end(s, &launch, results[i]);
+        must_not_end(s, &launch, results[1 - i]);
+        assert_counts(s, 0, 0, 0, 0);
+    }
+    ImpId interrupted = must_compare(s);
+    s->restart(s);
+    must_not_end(s, &interrupted, IMP_RESULT_VERIFIED);
+    assert_counts(s, 0, 0, 0, 0);
+    /* Nor can one that has a permit end so. */
+    ImpId launch;
+    Started started = start_new(s, &launch);
+    g_assert_cmpuint(number_of(&started), ==, 1);
+    must_not_end(s, &launch, IMP_RESULT_VERIFIED);
+    must_write(s, &launch);
+    must_not_end(s, &launch, IMP_RESULT_VERIFIED);
+    must_end(s, &launch, IMP_RESULT_PASSED);
+    assert_counts(s, 0, 1, 0, 0);
+}
+
 typedef struct {
     SubjectNew subject_new;
     void (*test)(Subject *s);
@@ -291,6 +333,7 @@ void authority_contract_add(const char *name, SubjectNew subject_new)
         {"restarted-begun", restarted_begun},
         {"restarted-writing", restarted_writing},
         {"restarted-ended", restarted_ended},
+        {"compares", compares},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(tests); i++) {
         g_autofree char *path = g_strdup_printf("/contract/authority/%s/%s", name, tests[i].name);

@@ -202,6 +202,50 @@ place:
                 self.assertNotIn(key, f.read())
             board.stop()
 
+    def test_verify_only(self):
+        """Compares, says where it differs, writes nothing, uses no number up, and stands in the log as what it is."""
+        recipe = """
+values:
+  serial: {pool: widget-serial, decimal: 6}
+  key: {given: {size: 4}, redact: true}
+  uid: {read: uid}
+place:
+  - {value: serial, at: 0x4020, over: app}
+  - {value: key, at: 0x8000}
+  - {value: uid, at: 0x8010}
+"""
+        board = self.board()
+        made = self.passes(board, recipe, "--set", "key=1234")
+        self.assertEqual(made["numbers"][0]["text"], "000001")
+        board.control("reset-counters")
+        before = board.dump()
+        for more in ((), ("--set", "key=1234")):
+            result = self.run_json(board, recipe, "--verify-only", *more)[1]
+            self.assertEqual((result["ok"], result["state"], result["result"], result["verify_only"]),
+                             (True, "passed", "verified", True), result)
+            reads = {r["name"]: r for r in result["reads"]}
+            self.assertEqual(reads["serial"]["bytes"], b"000001".hex())
+            self.assertEqual((reads["key"]["bytes"], reads["uid"]["bytes"]), ("", made["uid"]))
+            self.assertEqual(result["numbers"], [])
+        done = self.imprint("run", os.path.join(self.dir, "recipe.yaml"), "--probe", f"tcp:{board.dap}", "--verify-only")
+        self.assertIn(b"VERIFIED in", done.stdout)
+        self.assertNotIn(b"PASSED", done.stdout)
+        # another key than the unit's, another unit's ID, one bit of the data
+        result = self.fails(board, recipe, "flash-mismatch", "--verify-only", "--set", "key=1235")
+        self.assertEqual((result["result"], int(result["error"]["address"], 16) & ~3), ("unverified", 0x8000))
+        self.assertEqual(board.dump(), before)
+        status = board.status()
+        self.assertEqual((status["pages_erased"], status["mass_erases"], status["words_programmed"]), (0, 0, 0))
+        self.write("app.bin", bytes([self.app[0] ^ 0x10]) + self.app[1:])
+        result = self.fails(board, recipe, "flash-mismatch", "--verify-only")
+        self.assertEqual(int(result["error"]["address"], 16) & ~3, 0x4000)
+        self.write("app.bin", self.app)
+        # no number was used, and this chip counts as made once
+        board.control("next")
+        self.assertEqual(self.passes(board, recipe, "--set", "key=1234")["numbers"][0]["text"], "000002")
+        result = self.fails(self.board("--empty"), recipe, "no-target", "--verify-only")
+        self.assertEqual(result["result"], "unverified")
+
     def test_given_values_are_refused(self):
         recipe = """
 values:

@@ -148,8 +148,19 @@ static void pump(World *world)
     }
 }
 
-static const ImpAuthorityOps authority_ops = {
-    .start = authority_start, .writing = authority_writing, .end = authority_end};
+static gboolean authority_compare(ImpAuthority *self, const ImpWant *want, GError **error)
+{
+    World *world = (World *)self;
+    g_string_append(world->trace, "compare ");
+    if (world->fail_writing)
+        imp_error_set(error, IMP_E_IO, "disk full");
+    return !world->fail_writing;
+}
+
+static const ImpAuthorityOps authority_ops = {.start = authority_start,
+                                              .writing = authority_writing,
+                                              .compare = authority_compare,
+                                              .end = authority_end};
 static const ImpPortOps port_ops = {.submit = port_submit, .cancel = port_cancel};
 
 static void on_changed(gpointer user, const ImpLaunchView *view)
@@ -167,6 +178,7 @@ typedef struct {
     gboolean read_value;
     gboolean refuse, fail_writing, fail_end, cancel_while_asking, cancel_while_working, keep_values;
     gboolean locked, unlock;
+    gboolean verify_only;
     ImpStepKind finally[3];
     ImpCommandKind fail_at, fail_too;
     const char *trace;
@@ -273,6 +285,33 @@ static const Row rows[] = {
      .trace = "start attach blank-check finish end-failed ",
      .state = IMP_LAUNCH_FAILED,
      .code = IMP_E_FLASH_MISMATCH},
+    {.name = "only-compares",
+     .steps = {IMP_STEP_WRITE, IMP_STEP_ERASE, IMP_STEP_PROGRAM}, /* not even verified: none is carried out */
+     .finally = {IMP_STEP_WRITE},
+     .read_value = TRUE,
+     .verify_only = TRUE,
+     .trace = "compare attach read flash(v 1000) finish end-verified ",
+     .state = IMP_LAUNCH_PASSED},
+    {.name = "only-compares-and-differs",
+     .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .verify_only = TRUE,
+     .fail_at = IMP_COMMAND_FLASH,
+     .trace = "compare attach read flash(v 1000) finish end-unverified ",
+     .state = IMP_LAUNCH_FAILED,
+     .code = IMP_E_FLASH_MISMATCH},
+    {.name = "only-compares-and-finds-it-locked",
+     .verify_only = TRUE,
+     .locked = TRUE,
+     .unlock = TRUE,
+     .trace = "compare attach finish end-unverified ",
+     .state = IMP_LAUNCH_FAILED,
+     .code = IMP_E_LOCKED},
+    {.name = "only-compares-but-not-unjournaled",
+     .verify_only = TRUE,
+     .fail_writing = TRUE,
+     .trace = "compare ",
+     .state = IMP_LAUNCH_REFUSED,
+     .code = IMP_E_IO},
     {.name = "finally-after-success",
      .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
      .finally = {IMP_STEP_RESET, IMP_STEP_DELAY},
@@ -324,6 +363,7 @@ static void test_row(gconstpointer data)
     world.refuse = row->refuse;
     world.fail_writing = row->fail_writing;
     world.fail_end = row->fail_end;
+    world.show_map = row->verify_only;
     world.fail_at = row->fail_at;
     world.locked = row->locked;
     world.fail_too = row->fail_too;
@@ -365,6 +405,7 @@ static void test_row(gconstpointer data)
                                 .random = imp_random_system(),
                                 .port_name = "1",
                                 .changed = on_changed,
+                                .verify_only = row->verify_only,
                                 .user = &world};
     g_autoptr(ImpLaunch) launch = imp_launch_new(&options);
     imp_launch_start(launch);
@@ -379,8 +420,10 @@ static void test_row(gconstpointer data)
     g_assert_true(imp_launch_finished(launch));
     g_assert_cmpint(world.last, ==, row->state);
     g_assert_cmpint(world.last_code, ==, row->code);
+    if (row->verify_only)
+        g_assert_cmpuint(world.report.n_numbers, ==, 0);
     if (row->state == IMP_LAUNCH_PASSED) {
-        g_assert_cmpuint(world.report.numbers[0].number, ==, 7);
+        g_assert_cmpuint(world.report.numbers[0].number, ==, row->verify_only ? 0 : 7);
         g_assert_cmpmem(world.report.uid, world.report.n_uid, "\x01\x02", 2);
         g_assert_cmpuint(world.report.n_reads, ==, row->read_value ? 1 : 0);
     }

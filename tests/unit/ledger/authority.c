@@ -855,6 +855,56 @@ static void test_accounts(void)
     cloud_close(&c);
 }
 
+/* A launch that only compared is a record and nothing else: no permit is missed, nothing is counted, no chip comes again. */
+static void test_comparison(void)
+{
+    Cloud c;
+    g_autoptr(GError) error = NULL;
+    cloud_open(&c);
+    image_must_add(c.cloud, &(ImageRow){.id = 1, .units = 9, .pool = POOL});
+    welcome(&c, 7, "");
+    ImpWant want = want_of(1, 1, 1);
+    ImpAnswer granted = say_want(c.cloud, 7, 1, &want);
+    g_assert_cmpint(granted.kind, ==, IMP_ANSWER_GRANTED);
+    ImpReport passed = report_of(1, 1, IMP_RESULT_PASSED);
+    passed.n_numbers = granted.n_numbers;
+    passed.numbers[0] = granted.numbers[0];
+    g_assert_cmpint(say_report(c.cloud, 7, 1, &passed).kind, ==, IMP_ANSWER_CONFIRMED);
+
+    ImpReport verified = report_of(2, 1, IMP_RESULT_VERIFIED);
+    verified.seq = verified.code = 0;
+    memcpy(verified.uid, passed.uid, sizeof verified.uid);
+    verified.n_uid = passed.n_uid;
+    verified.n_numbers = 1; /* a lie: it has none */
+    verified.numbers[0] = granted_of(&want, 5).numbers[0];
+    for (guint i = 0; i < 2; i++, verified.n_numbers = 0)
+        g_assert_cmpint(say_report(c.cloud, 7, 1, &verified).kind, ==, IMP_ANSWER_CONFIRMED);
+    ImpReport other = verified;
+    other.result = IMP_RESULT_UNVERIFIED;
+    g_assert_cmpint(say_report(c.cloud, 7, 1, &other).kind, ==, IMP_ANSWER_CONFLICT);
+    g_assert_cmpuint(alarms_of(c.cloud, IMP_ALARM_NOT_ASKED), ==, 0);
+    ImpLedgerImageStatus image = image_get(c.cloud, 1);
+    g_assert_cmpuint(image.open + image.failed + image.spent + image.unknown + image.lost + image.returned,
+                     ==, 0);
+    g_assert_cmpuint(image.passed, ==, 1);
+    ImpLedgerLogQuery query = {.has_result = TRUE, .result = IMP_RESULT_VERIFIED, .limit = 10};
+    g_autoptr(GArray) log = imp_ledger_log(c.cloud, &query, &error);
+    g_assert_cmpuint(log->len, ==, 1);
+    g_assert_false(g_array_index(log, ImpLedgerLogEntry, 0).rework);
+    g_assert_cmpuint(g_array_index(log, ImpLedgerLogEntry, 0).report.n_numbers, ==, 0);
+
+    /* Its launch ID is used up; and a launch with a permit does not get out of it so. */
+    ImpWant again = want_of(2, 1, 2);
+    g_assert_cmpint(say_want(c.cloud, 7, 1, &again).kind, ==, IMP_ANSWER_ENDED);
+    ImpWant open = want_of(3, 1, 3);
+    g_assert_cmpuint(say_want(c.cloud, 7, 1, &open).numbers[0].number, ==, 2);
+    ImpReport false_one = report_of(3, 1, IMP_RESULT_VERIFIED);
+    g_assert_cmpint(say_report(c.cloud, 7, 1, &false_one).code, ==, IMP_E_LAUNCH_DIFFERS);
+    g_assert_cmpuint(alarms_of(c.cloud, IMP_ALARM_LAUNCH_DIFFERS), ==, 1);
+    g_assert_cmpuint(image_get(c.cloud, 1).open, ==, 1);
+    cloud_close(&c);
+}
+
 /* Numbers of a launch that this cloud does not know (it was restored) are taken out of the pool. */
 static void test_claimed_numbers(void)
 {
@@ -1052,6 +1102,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ledger/authority/effect", test_effect);
     g_test_add_func("/ledger/authority/conflict", test_conflict);
     g_test_add_func("/ledger/authority/accounts", test_accounts);
+    g_test_add_func("/ledger/cloud/comparison", test_comparison);
     g_test_add_func("/ledger/authority/claimed-numbers", test_claimed_numbers);
     g_test_add_func("/ledger/authority/several-pools", test_several_pools);
     g_test_add_func("/ledger/authority/set-next", test_set_next);

@@ -223,6 +223,32 @@ static void test_start(void)
     box_close(&b);
 }
 
+/* JOB and SAP: a comparison that a life did not finish has a record, and is told to the cloud where it is the cloud's. */
+static void test_comparison_cut_off(void)
+{
+    for (gint own = 0; own < 2; own++) {
+        Box b;
+        g_autoptr(GError) error = NULL;
+        box_open(&b);
+        ImpWant want = want_of(1, 5, 1);
+        g_assert_true(imp_journal_comparing(b.ledger, &want, own, &error));
+        ledger_check(b.ledger);
+        box_restart(&b);
+        g_assert_cmpuint(b.life.n_lost + b.life.n_unknown, ==, 0); /* no unit is missing */
+        g_assert_cmpuint(b.life.position, ==, 0);
+        g_autoptr(GArray) log = imp_ledger_log(b.ledger, &(ImpLedgerLogQuery){.limit = 9}, &error);
+        g_assert_cmpuint(log->len, ==, 1);
+        const ImpLedgerLogEntry *entry = &g_array_index(log, ImpLedgerLogEntry, 0);
+        g_assert_cmpint(entry->report.result, ==, IMP_RESULT_UNVERIFIED);
+        g_assert_cmpint(entry->report.code, ==, IMP_E_STOPPED_BEFORE_WRITE);
+        g_assert_cmpint(entry->own, ==, own);
+        g_assert_cmpstr(entry->report.order, ==, "order-7");
+        g_autoptr(GArray) unreported = imp_journal_unreported(b.ledger, 9, &error);
+        g_assert_cmpuint(unreported->len, ==, !own);
+        box_close(&b);
+    }
+}
+
 static void test_reconcile(void)
 {
     Box b;
@@ -663,6 +689,7 @@ int main(int argc, char **argv)
         g_test_add_data_func(path, &full_rows[i], test_disk_full);
     }
     g_test_add_func("/ledger/journal/start", test_start);
+    g_test_add_func("/ledger/journal/comparison-cut-off", test_comparison_cut_off);
     g_test_add_func("/ledger/journal/reconcile", test_reconcile);
     g_test_add_func("/ledger/journal/epoch", test_epoch);
     g_test_add_func("/ledger/journal/prune", test_prune);

@@ -77,7 +77,7 @@ static void some_report(GRand *rand, ImpReport *out)
     out->launch = some_id(rand);
     if (g_rand_boolean(rand))
         out->image = some_id(rand);
-    out->result = (ImpResult)g_rand_int_range(rand, IMP_RESULT_PASSED, IMP_RESULT_RETURNED + 1);
+    out->result = (ImpResult)g_rand_int_range(rand, IMP_RESULT_PASSED, IMP_RESULT_UNVERIFIED + 1);
     out->seq = some_u64(rand);
     out->start_number = some_u64(rand);
     some_text(rand, out->port, sizeof out->port, 0);
@@ -164,7 +164,7 @@ static void some_answer(GRand *rand, ImpAnswer *out)
     if (out->kind == IMP_ANSWER_REFUSED || out->kind == IMP_ANSWER_WITHDRAWN)
         out->code = IMP_E_IMAGE_PAUSED;
     if (out->kind == IMP_ANSWER_ENDED)
-        out->result = (ImpResult)g_rand_int_range(rand, IMP_RESULT_PASSED, IMP_RESULT_RETURNED + 1);
+        out->result = (ImpResult)g_rand_int_range(rand, IMP_RESULT_PASSED, IMP_RESULT_UNVERIFIED + 1);
     if (out->kind == IMP_ANSWER_GRANTED || out->kind == IMP_ANSWER_IDENTIFIED)
         out->n_numbers = some_numbers(rand, out->numbers);
     out->identify = g_rand_boolean(rand);
