@@ -127,9 +127,7 @@ static const char version_1[] =
     "  link_waits INTEGER NOT NULL,"
     "  link_faults INTEGER NOT NULL,"
     "  link_errors INTEGER NOT NULL,"
-    "  link_retries INTEGER NOT NULL,"
-    "  link_hz INTEGER NOT NULL DEFAULT 0,"
-    "  link_slowed_by INTEGER NOT NULL DEFAULT 0"
+    "  link_retries INTEGER NOT NULL"
     ");"
     "CREATE INDEX record_launch ON record (launch, station);"
     "CREATE INDEX record_image ON record (image);"
@@ -177,4 +175,8 @@ static const char version_2[] =
     "  PRIMARY KEY (pool, bytes)"
     ") WITHOUT ROWID;";
 
-const char *const ledger_schema[LEDGER_VERSION] = {version_1, version_2};
+/* The clock at which a unit was done, and the error that lowered it. */
+static const char version_3[] = "ALTER TABLE record ADD COLUMN link_hz INTEGER NOT NULL DEFAULT 0;"
+                                "ALTER TABLE record ADD COLUMN link_slowed_by INTEGER NOT NULL DEFAULT 0;";
+
+const char *const ledger_schema[LEDGER_VERSION] = {version_1, version_2, version_3};

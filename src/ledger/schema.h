@@ -2,7 +2,7 @@
 #pragma once
 
 #define LEDGER_APPLICATION_ID 0x494d504c /* "IMPL", in the file's header */
-#define LEDGER_VERSION        2 /* PRAGMA user_version */
+#define LEDGER_VERSION        3 /* PRAGMA user_version */
 
 /* ledger_schema[v] brings a database of version v to v + 1. */
 extern const char *const ledger_schema[LEDGER_VERSION];

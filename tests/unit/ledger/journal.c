@@ -569,7 +569,7 @@ static void test_open_newer(void)
     imp_ledger_close(b.ledger);
     run_sql(b.path, "PRAGMA user_version = 99");
     refused_open(&b, IMP_LEDGER_STATION, IMP_E_LEDGER_CORRUPT, "version 99");
-    run_sql(b.path, "PRAGMA user_version = 2");
+    run_sql(b.path, "PRAGMA user_version = 3");
     box_start(&b);
     box_close(&b);
 }
@@ -646,7 +646,8 @@ static void test_check_finds(void)
         "after_settlement, "
         "received_us, confirmed_us, seq, start_number, port, work_order, person, began_us, duration_ms, "
         "code, step, "
-        "address, expected, found, uid, numbers, reads, link_waits, link_faults, link_errors, link_retries "
+        "address, expected, found, uid, numbers, reads, link_waits, link_faults, link_errors, link_retries, "
+        "link_hz, link_slowed_by "
         "FROM record WHERE rec = 1",
         "UPDATE pool SET next = 2",
         "UPDATE pool SET used = used - 1",
