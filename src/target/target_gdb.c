@@ -14,6 +14,8 @@
 #define ANSWER_MS         5000
 #define RESET_MS          15000
 #define STOP_MS           3000
+#define REOPEN_MS         2000 /* a server that still lets its last client go refuses the next one */
+#define REOPEN_PAUSE_MS   50
 #define SLICE_MS          100 /* how late a cancel may be seen */
 #define RESENDS_MAX       3
 #define PAYLOAD_MIN       128
@@ -34,7 +36,7 @@ typedef struct {
     gsize input_at, input_bytes;
     GByteArray *sent; /* the last frame, to send it again */
     gsize payload_max; /* characters that the server takes and sends */
-    gboolean has_x, running, left, is_qemu;
+    gboolean has_x, running, left, is_qemu, heard;
     guint xpsr; /* its register number */
     char break_kind; /* '0', '1': Z packet that set the breakpoint; 0: none */
     guint32 break_at;
@@ -65,6 +67,7 @@ static gboolean next_packet(GdbTarget *self, gint64 deadline_us, GError **error)
                 imp_tcp_receive(&self->tcp, self->input, sizeof self->input, deadline_us, error);
             if (self->input_bytes == 0)
                 return FALSE;
+            self->heard = TRUE;
         }
         switch (imp_gdb_take(&self->decoder, self->input[self->input_at++])) {
         case IMP_GDB_PACKET:
@@ -478,6 +481,27 @@ static gboolean gdb_slow_down(ImpTarget *target, const GError *why, GError **err
     return FALSE;
 }
 
+/* Connects and begins. Servers serve one client at a time, and some need a moment until they have seen the last one go: who is
+ * closed out before the first word tries again for a while. */
+static gboolean open_server(GdbTarget *self, const char *address, GError **error)
+{
+    const ImpClock *clock = self->target.clock;
+    gint64 end_us = imp_clock_boot_us(clock) + REOPEN_MS * 1000;
+    for (;;) {
+        GError *why = NULL;
+        if (imp_tcp_open(&self->tcp, "gdb", address, IMP_TARGET_GDB_PORT, clock, &why) && begin(self, &why))
+            return TRUE;
+        if (why->code != IMP_E_PROBE_LOST || self->heard || imp_clock_boot_us(clock) >= end_us ||
+            !check_cancel(self, NULL)) {
+            g_propagate_error(error, why);
+            return FALSE;
+        }
+        g_error_free(why);
+        imp_tcp_close(&self->tcp);
+        imp_clock_sleep_us(clock, REOPEN_PAUSE_MS * 1000);
+    }
+}
+
 static ImpTarget *open_target(const char *address, const ImpClock *clock, const ImpTargetOptions *options,
                               gboolean looks, GError **error)
 {
@@ -494,8 +518,7 @@ static ImpTarget *open_target(const char *address, const ImpClock *clock, const 
     self->tcp.name = self->name;
     self->sent = g_byte_array_new();
     GError *why = NULL;
-    if (imp_tcp_open(&self->tcp, "gdb", address, IMP_TARGET_GDB_PORT, clock, &why) && begin(self, &why) &&
-        identify(self, &why) && ask_for_x(self, &why))
+    if (open_server(self, address, &why) && identify(self, &why) && ask_for_x(self, &why))
         return &self->target;
     imp_target_detach(&self->target);
     imp_error_set_step(&why, "attach");

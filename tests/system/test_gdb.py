@@ -24,7 +24,7 @@ class Gdb(imptest.TestCase):
         self.dir = self.folder()
         self.env = dict(os.environ, XDG_DATA_HOME=os.path.join(self.dir, "data"), XDG_CONFIG_HOME=os.path.join(self.dir, "config"))
 
-    def qemu(self):
+    def qemu(self, *options):
         self.prompt = socket.socket(socket.AF_UNIX)  # QEMU connects to it once the debugger is there
         self.addCleanup(self.prompt.close)
         self.prompt.settimeout(TIMEOUT_S)
@@ -33,7 +33,7 @@ class Gdb(imptest.TestCase):
         process = imptest.Process(
             [*MERGED, imptest.program("qemu-system-arm"), "-M", "microbit", "-S", "-display", "none", "-monitor", "none",
              "-serial", f"unix:{self.dir}/serial",
-             "-chardev", "socket,id=gdb,host=127.0.0.1,port=0,server=on,wait=on,nodelay=on", "-gdb", "chardev:gdb"],
+             "-chardev", "socket,id=gdb,host=127.0.0.1,port=0,server=on,wait=on,nodelay=on", "-gdb", "chardev:gdb", *options],
             r"waiting for connection on: \S*127\.0\.0\.1:(\d+)")
         self.addCleanup(process.kill)
         return f"127.0.0.1:{process.ready.group(1)}"
@@ -42,7 +42,7 @@ class Gdb(imptest.TestCase):
         process = imptest.Process(
             [*MERGED, imptest.program("usb-proxy"), "--board", board.dap, "--", imptest.program("openocd"),
              "-c", "adapter driver cmsis-dap", "-c", "cmsis_dap_backend usb_bulk", "-c", "transport select swd",
-             "-f", "target/nrf51.cfg", "-c", "gdb_port 0; tcl_port disabled; telnet_port disabled", "-c", "adapter speed 4000"],
+             "-f", "target/nrf51.cfg", "-c", "gdb_port 0; tcl_port disabled; telnet_port disabled", "-c", "gdb_report_data_abort enable", "-c", "adapter speed 4000"],
             r"Listening on port (\d+) for gdb connections")
         self.addCleanup(process.kill)
         self.addCleanup(process.child.terminate)  # first: OpenOCD ends with the proxy
@@ -207,23 +207,46 @@ class Gdb(imptest.TestCase):
         self.assertEqual(counters["pages_erased"] + counters["mass_erases"] + counters["words_programmed"], 0)
         board.stop()
 
+    def battery(self, addr):
+        """The battery of tests/contract/target.c, case by case through this server."""
+        done = subprocess.run([imptest.program("contract-target"), "--gdb", addr],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT_S)
+        self.assertEqual(done.returncode, 0, done.stdout[-3000:])
+        self.assertEqual(len(re.findall(r"^ok \d+ /contract/target/gdb/", done.stdout, re.M)), 8, done.stdout)
+
+    def test_openocd_passes_the_battery_for_targets(self):
+        board = self.board("--seed", "72", "--fill", "random")
+        self.battery(self.openocd(board))
+        board.stop()
+
+    def test_qemu_passes_the_battery_for_targets(self):
+        if not os.path.exists(FIRMWARE):
+            self.skipTest("no MicroPython here")
+        self.battery(self.qemu("-device", f"loader,file={FIRMWARE}"))  # QEMU ends when an empty chip runs
+
     def test_no_server(self):
         image, _ = self.image()
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            addr = "127.0.0.1:%d" % listener.getsockname()[1]
-            for answer, code in ((None, 2004), (b"$OK#00" * 8, 2006), (b"HTTP/1.1 400 Bad Request\r\n\r\n", 2004)):
+        for answer, code in ((None, 2004), (b"$OK#00" * 8, 2006), (b"HTTP/1.1 400 Bad Request\r\n\r\n", 2004)):
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                addr = "127.0.0.1:%d" % listener.getsockname()[1]
+
                 def serve():
-                    peer, _ = listener.accept()
-                    peer.recv(1)
-                    if answer:
-                        peer.sendall(answer)
-                    peer.shutdown(socket.SHUT_WR)
-                    while peer.recv(4096):
-                        pass
-                    peer.close()
+                    while True:  # who hears nothing comes again for a while
+                        try:
+                            peer, _ = listener.accept()
+                        except OSError:
+                            return
+                        peer.recv(1)
+                        if answer:
+                            peer.sendall(answer)
+                        peer.shutdown(socket.SHUT_WR)
+                        while peer.recv(4096):
+                            pass
+                        peer.close()
                 thread = threading.Thread(target=serve, daemon=True)
                 thread.start()
                 status, out = self.flash(addr, image)
+                listener.shutdown(socket.SHUT_RDWR)
                 thread.join(TIMEOUT_S)
                 self.assertEqual(status, 1, out)
                 self.assertIn(f"E{code} ", out)
