@@ -312,15 +312,12 @@ gboolean imp_command_diff(ImpCli *cli, GError **error)
 
 gboolean imp_command_verify(ImpCli *cli, GError **error)
 {
-    g_autoptr(GBytes) file = imp_file_read(cli->arguments[0], IMP_IMAGE_FILE_MAX, error);
-    if (file == NULL)
-        return FALSE;
     g_autoptr(ImpKeyRing) image_keys = NULL;
     g_autoptr(ImpKeyRing) authors = NULL;
     if (!load_rings(cli, &image_keys, &authors, error))
         return FALSE;
     ImpVerified verified;
-    if (!imp_image_verify(file, image_keys, authors, &verified, error)) {
+    if (!imp_image_verify_file(cli->arguments[0], image_keys, authors, &verified, error)) {
         g_prefix_error(error, "%s: ", cli->arguments[0]);
         return FALSE;
     }

@@ -32,7 +32,7 @@
 #define IMP_IMAGE_TRAILER_BYTES 32
 #define IMP_IMAGE_CLEAR_MAX     4096
 #define IMP_IMAGE_ENVELOPE_MAX  (4u * 1024 * 1024)
-#define IMP_IMAGE_PAYLOAD_MAX   (80u * 1024 * 1024)
+#define IMP_IMAGE_PAYLOAD_MAX   (150u * 1024 * 1024)
 #define IMP_IMAGE_FILE_MAX                                                                                   \
     (IMP_IMAGE_FIXED_BYTES + IMP_IMAGE_CLEAR_MAX + IMP_IMAGE_ENVELOPE_MAX + IMP_IMAGE_PAYLOAD_MAX +          \
      IMP_IMAGE_TRAILER_BYTES)

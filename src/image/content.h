@@ -28,7 +28,7 @@
 #define IMP_CONTENT_TEXT_MAX    256 /* bytes of an expected text, or of a label's rule */
 #define IMP_CONTENT_WAIT_MS_MAX (10 * 60 * 1000) /* of a delay or a limit of time */
 #define IMP_CONTENT_MV_MAX      60000
-#define IMP_CONTENT_DATA_MAX    (64u * 1024 * 1024) /* all segments together */
+#define IMP_CONTENT_DATA_MAX    (128u * 1024 * 1024) /* all segments together */
 
 /* Consecutive bytes of the merged memory map. Segments are sorted by address and neither overlap nor touch, except
  * where two data sources meet: each segment belongs to one. */

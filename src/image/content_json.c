@@ -82,6 +82,8 @@ static void set_true(json_t *object, const char *name, gboolean value)
 static GBytes *join_segments(const ImpSegment *segments, gsize n_segments)
 {
     gsize n_bytes = 0;
+    if (n_segments == 1)
+        return g_bytes_ref(segments[0].bytes);
     for (gsize i = 0; i < n_segments; i++)
         n_bytes += g_bytes_get_size(segments[i].bytes);
     ImpSecret *memory = imp_secret_new(n_bytes);
@@ -306,7 +308,7 @@ static json_t *encode_tests(const ImpContent *content)
     return array;
 }
 
-json_t *imp_content_encode(const ImpContent *content, GPtrArray **out_sections)
+static json_t *encode(const ImpContent *content, gboolean with_memory, GPtrArray **out_sections)
 {
     g_autoptr(GPtrArray) blobs = NULL;
     json_t *object = json_object();
@@ -330,13 +332,24 @@ json_t *imp_content_encode(const ImpContent *content, GPtrArray **out_sections)
         json_object_set_new(object, "finally", encode_steps(content->finally, content->n_finally));
     set_text(object, "rework", rework_names[content->rework]);
     GPtrArray *sections = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
-    g_ptr_array_add(sections, join_segments(content->segments, content->n_segments));
+    if (with_memory)
+        g_ptr_array_add(sections, join_segments(content->segments, content->n_segments));
     for (guint i = 0; i < blobs->len; i++)
         g_ptr_array_add(sections, g_bytes_ref(g_ptr_array_index(blobs, i)));
     for (gsize i = 0; i < content->n_tests; i++)
         g_ptr_array_add(sections, join_segments(content->tests[i].segments, content->tests[i].n_segments));
     *out_sections = sections;
     return object;
+}
+
+json_t *imp_content_encode(const ImpContent *content, GPtrArray **out_sections)
+{
+    return encode(content, TRUE, out_sections);
+}
+
+json_t *imp_content_encode_around(const ImpContent *content, GPtrArray **out_sections)
+{
+    return encode(content, FALSE, out_sections);
 }
 
 /* --- decode --------------------------------------------------------------------------------------------------------- */

@@ -39,6 +39,9 @@
 /* Content that imp_content_check accepts. *out_sections: GPtrArray of GBytes. */
 json_t *imp_content_encode(const ImpContent *content, GPtrArray **out_sections);
 
+/* The same without section 0: the segments' bytes are not looked at. */
+json_t *imp_content_encode_around(const ImpContent *content, GPtrArray **out_sections);
+
 /* Segments and blobs refer to the sections' memory. Errors: wrong, unknown (for a member); E3030. */
 ImpContent *imp_content_decode(const json_t *object, GBytes *const *sections, gsize n_sections,
                                ImpErrorCode wrong, ImpErrorCode unknown,

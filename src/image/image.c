@@ -75,14 +75,11 @@ static gboolean check_signature(const ImpClear *clear, const ImpCmsSigned *signe
     return !need_author;
 }
 
-gboolean imp_opened_init(ImpOpened *opened, GBytes *file, const ImpKeyRing *image_keys,
-                         const ImpKeyRing *authors, gboolean need_author, GError **error)
+gboolean imp_opened_init_head(ImpOpened *opened, ImpClear *clear, const guint8 *head,
+                              const ImpKeyRing *image_keys, const ImpKeyRing *authors, gboolean need_author,
+                              GError **error)
 {
-    ImpOpened result = {.file = file, .image_keys = image_keys};
-    result.clear = imp_clear_read(file, error);
-    if (result.clear == NULL)
-        return FALSE;
-    const guint8 *head = g_bytes_get_data(file, NULL);
+    ImpOpened result = {.clear = clear, .image_keys = image_keys};
     const guint8 *envelope = head + IMP_IMAGE_FIXED_BYTES + result.clear->clear_bytes, *der;
     gsize n_der;
     g_autoptr(GError) inner = NULL;
@@ -110,6 +107,40 @@ gboolean imp_opened_init(ImpOpened *opened, GBytes *file, const ImpKeyRing *imag
     return TRUE;
 }
 
+gboolean imp_opened_init(ImpOpened *opened, GBytes *file, const ImpKeyRing *image_keys,
+                         const ImpKeyRing *authors, gboolean need_author, GError **error)
+{
+    ImpClear *clear = imp_clear_read(file, error);
+    if (clear == NULL || !imp_opened_init_head(opened, clear, g_bytes_get_data(file, NULL), image_keys,
+                                               authors, need_author, error))
+        return FALSE;
+    opened->file = file;
+    return TRUE;
+}
+
+gboolean imp_opened_judge(const ImpOpened *opened, ImpContent *content, const guint8 digest[IMP_SHA256_BYTES],
+                          GError **error)
+{
+    const ImpClear *clear = opened->clear;
+    const ImpManifest *manifest = &opened->manifest;
+    if (memcmp(digest, manifest->content_sha256, IMP_SHA256_BYTES) != 0) {
+        imp_error_set(error, IMP_E_CONTENT_DIGEST,
+                      "image '%s': its content is not that of its content digest", clear->name);
+        return FALSE;
+    }
+    /* The digest is over the object's pool; what is carried out has the image's part of it. */
+    if (manifest->restrictions.has_numbers && clear->kind == IMP_IMAGE_JOB) {
+        imp_error_set(error, IMP_E_MANIFEST_INVALID, "image '%s': a JOB has no numbers of its own",
+                      clear->name);
+        return FALSE;
+    }
+    if (!imp_numbers_narrow(content, &manifest->restrictions, error)) {
+        g_prefix_error(error, "image '%s': ", clear->name);
+        return FALSE;
+    }
+    return TRUE;
+}
+
 static const guint8 *share_of(const ImpOpened *opened)
 {
     return opened->image_keys != NULL
@@ -122,16 +153,26 @@ gboolean imp_opened_has_share(const ImpOpened *opened)
     return !opened->clear->has_share || share_of(opened) != NULL;
 }
 
-/* One section, its payload key derived first where that is needed. */
-static GBytes *read_section(const ImpOpened *opened, guint32 index, const guint8 *stored, GError **error)
+gboolean imp_opened_section(const ImpOpened *opened, guint32 index, ImpSection *out_section, GError **error)
 {
     const ImpClear *clear = opened->clear;
-    ImpSection section = opened->manifest.sections[index]; /* its digests are borrowed */
-    guint64 max_bytes = index == 0 ? IMP_CONTENT_DATA_MAX : IMP_ALGORITHM_CODE_MAX;
-    GBytes *bytes = NULL;
-    if (!clear->has_share || imp_share_derive(share_of(opened), opened->manifest.sections[index].key,
-                                              &clear->id, index, section.key, error))
-        bytes = imp_section_read(&section, index, &clear->id, stored, max_bytes, error);
+    const guint8 *key = opened->manifest.sections[index].key;
+    ImpSection section = opened->manifest.sections[index];
+    gboolean good =
+        !clear->has_share || imp_share_derive(share_of(opened), key, &clear->id, index, section.key, error);
+    if (good)
+        *out_section = section;
+    OPENSSL_cleanse(section.key, sizeof section.key);
+    return good;
+}
+
+static GBytes *read_section(const ImpOpened *opened, guint32 index, const guint8 *stored, GError **error)
+{
+    ImpSection section;
+    guint64 max_bytes = index == 0 ? IMP_CONTENT_DATA_MAX : IMP_OPENED_SMALL_MAX;
+    if (!imp_opened_section(opened, index, &section, error))
+        return NULL;
+    GBytes *bytes = imp_section_read(&section, index, &opened->clear->id, stored, max_bytes, error);
     OPENSSL_cleanse(section.key, sizeof section.key);
     return bytes;
 }
@@ -163,21 +204,8 @@ ImpContent *imp_opened_content(const ImpOpened *opened, GError **error)
         return NULL;
     guint8 digest[IMP_SHA256_BYTES];
     imp_content_digest(content, digest);
-    if (memcmp(digest, manifest->content_sha256, sizeof digest) != 0) {
-        imp_error_set(error, IMP_E_CONTENT_DIGEST,
-                      "image '%s': its content is not that of its content digest", clear->name);
+    if (!imp_opened_judge(opened, content, digest, error))
         return NULL;
-    }
-    /* The digest is over the object's pool; what is carried out has the image's part of it. */
-    if (manifest->restrictions.has_numbers && clear->kind == IMP_IMAGE_JOB) {
-        imp_error_set(error, IMP_E_MANIFEST_INVALID, "image '%s': a JOB has no numbers of its own",
-                      clear->name);
-        return NULL;
-    }
-    if (!imp_numbers_narrow(content, &manifest->restrictions, error)) {
-        g_prefix_error(error, "image '%s': ", clear->name);
-        return NULL;
-    }
     return g_steal_pointer(&content);
 }
 

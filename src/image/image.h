@@ -46,6 +46,11 @@ typedef enum {
 gboolean imp_image_verify(GBytes *file, const ImpKeyRing *image_keys, const ImpKeyRing *authors,
                           ImpVerified *out_verified, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* The same with a file, by two threads, in bounded memory (some 12 MiB, and up to 16 MiB of test programs), however large it is. Errors: also
+ * E1002, E1009, E1003. */
+gboolean imp_image_verify_file(const char *path, const ImpKeyRing *image_keys, const ImpKeyRing *authors,
+                               ImpVerified *out_verified, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* What can be said of an image, as JSON: the clear metadata, and everything but the bytes themselves if it is not encrypted
  * or its image key is here. authors may be NULL or lack the author: then "signature" says "unchecked". A wrong signature
  * or a damaged file is an error. Free with json_decref. */

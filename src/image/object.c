@@ -25,44 +25,95 @@ static json_t *sum_of_bytes(GBytes *bytes)
     return hex(digest, sizeof digest);
 }
 
-/* The memory map as one sees it on the chip: pieces that touch are one, whichever source they came from. */
-static json_t *merged_memory(const ImpContent *content)
+struct ImpContentSum {
+    const ImpContent *content;
+    gsize segment, at; /* where the next bytes belong */
+    guint64 start, end; /* of the run at work; equal before the first byte */
+    ImpSha256 *run;
+    json_t *memory;
+};
+
+ImpContentSum *imp_content_sum_new(const ImpContent *content)
 {
-    json_t *array = json_array();
-    for (gsize i = 0; i < content->n_segments;) {
-        g_autoptr(ImpSha256) sum = imp_sha256_new();
-        guint64 start = content->segments[i].address, end = start;
-        for (; i < content->n_segments && content->segments[i].address == end; i++) {
-            gsize n_bytes;
-            const guint8 *bytes = g_bytes_get_data(content->segments[i].bytes, &n_bytes);
-            imp_sha256_update(sum, bytes, n_bytes);
-            end += n_bytes;
-        }
-        guint8 digest[IMP_SHA256_BYTES];
-        imp_sha256_final(sum, digest);
-        json_t *run = json_object();
-        json_object_set_new(run, "address", json_integer((json_int_t)start));
-        json_object_set_new(run, "bytes", json_integer((json_int_t)(end - start)));
-        json_object_set_new(run, "sha256", hex(digest, sizeof digest));
-        json_array_append_new(array, run);
-    }
-    return array;
+    ImpContentSum *sum = g_new0(ImpContentSum, 1);
+    sum->content = content;
+    sum->memory = json_array();
+    return sum;
 }
 
-void imp_content_digest(const ImpContent *content, guint8 out_sha256[IMP_SHA256_BYTES])
+void imp_content_sum_free(ImpContentSum *sum)
+{
+    if (sum == NULL)
+        return;
+    imp_sha256_free(sum->run);
+    json_decref(sum->memory);
+    g_free(sum);
+}
+
+static void end_run(ImpContentSum *sum)
+{
+    guint8 digest[IMP_SHA256_BYTES];
+    if (sum->run == NULL)
+        return;
+    imp_sha256_final(sum->run, digest);
+    g_clear_pointer(&sum->run, imp_sha256_free);
+    json_t *run = json_object();
+    json_object_set_new(run, "address", json_integer((json_int_t)sum->start));
+    json_object_set_new(run, "bytes", json_integer((json_int_t)(sum->end - sum->start)));
+    json_object_set_new(run, "sha256", hex(digest, sizeof digest));
+    json_array_append_new(sum->memory, run);
+}
+
+void imp_content_sum_update(ImpContentSum *sum, const guint8 *bytes, gsize n_bytes)
+{
+    while (n_bytes > 0) {
+        g_assert(sum->segment < sum->content->n_segments);
+        const ImpSegment *segment = &sum->content->segments[sum->segment];
+        if (sum->run == NULL || (sum->at == 0 && segment->address != sum->end)) {
+            end_run(sum);
+            sum->run = imp_sha256_new();
+            sum->start = sum->end = segment->address;
+        }
+        gsize size = g_bytes_get_size(segment->bytes), now = MIN(n_bytes, size - sum->at);
+        imp_sha256_update(sum->run, bytes, now);
+        sum->end += now;
+        sum->at += now;
+        bytes += now;
+        n_bytes -= now;
+        if (sum->at == size) {
+            sum->segment++;
+            sum->at = 0;
+        }
+    }
+}
+
+void imp_content_sum_final(ImpContentSum *sum, guint8 out_sha256[IMP_SHA256_BYTES])
 {
     g_autoptr(GPtrArray) sections = NULL;
-    json_auto_t *json = imp_content_encode(content, &sections);
+    g_assert(sum->segment == sum->content->n_segments && sum->at == 0);
+    end_run(sum);
+    json_auto_t *json = imp_content_encode_around(sum->content, &sections);
     json_object_del(json, "name");
     json_object_del(json, "version");
     json_object_del(json, "segments");
-    json_object_set_new(json, "memory", merged_memory(content));
+    json_object_set(json, "memory", sum->memory);
     json_t *blobs = json_array();
-    for (guint i = 1; i < sections->len; i++)
+    for (guint i = 0; i < sections->len; i++)
         json_array_append_new(blobs, sum_of_bytes(g_ptr_array_index(sections, i)));
     json_object_set_new(json, "blobs", blobs);
     g_autofree char *text = imp_json_text(json);
     imp_sha256(text, strlen(text), out_sha256);
+}
+
+void imp_content_digest(const ImpContent *content, guint8 out_sha256[IMP_SHA256_BYTES])
+{
+    g_autoptr(ImpContentSum) sum = imp_content_sum_new(content);
+    for (gsize i = 0; i < content->n_segments; i++) {
+        gsize n_bytes;
+        const guint8 *bytes = g_bytes_get_data(content->segments[i].bytes, &n_bytes);
+        imp_content_sum_update(sum, bytes, n_bytes);
+    }
+    imp_content_sum_final(sum, out_sha256);
 }
 
 static json_t *encode_inputs(const ImpObject *object)

@@ -55,4 +55,14 @@ ImpObject *imp_object_load(const char *path, GError **error) G_GNUC_WARN_UNUSED_
  * imp_content_check accepts. */
 void imp_content_digest(const ImpContent *content, guint8 out_sha256[IMP_SHA256_BYTES]);
 
+/* The same while the bytes of the segments go by, one segment after the other; those of content are not looked at, only their
+ * sizes. content is borrowed until free; pieces that touch on the chip are one, whichever source they came from. */
+typedef struct ImpContentSum ImpContentSum;
+
+ImpContentSum *imp_content_sum_new(const ImpContent *content);
+void imp_content_sum_free(ImpContentSum *sum); /* NULL is allowed */
+void imp_content_sum_update(ImpContentSum *sum, const guint8 *bytes, gsize n_bytes);
+void imp_content_sum_final(ImpContentSum *sum, guint8 out_sha256[IMP_SHA256_BYTES]); /* after all of them */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImpContentSum, imp_content_sum_free)
+
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ImpObject, imp_object_free)

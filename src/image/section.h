@@ -47,3 +47,18 @@ gboolean imp_section_write(GByteArray *payload, guint32 index, const ImpId *imag
  * Errors: E3026, E3027, E3028, E1003, E1004. */
 GBytes *imp_section_read(const ImpSection *section, guint32 index, const ImpId *image, const guint8 *stored,
                          guint64 max_bytes, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* A section in pieces, in bounded memory. stored gives its next n_bytes (at most chunk_bytes and a tag), which stay until the next
+ * call, or NULL and an error. room gives IMP_SECTION_PIECE bytes of room for what is inside, plain takes what has been put
+ * there, before the section's end has been seen: nothing may be done with it that cannot be undone. */
+#define IMP_SECTION_PIECE (128 * 1024)
+typedef struct {
+    const guint8 *(*stored)(gpointer user, gsize n_bytes, GError **error);
+    guint8 *(*room)(gpointer user);
+    void (*plain)(gpointer user, gsize n_bytes);
+    gpointer user;
+} ImpSectionStream;
+
+/* Errors: E3026, E3027, E3028, E1003; those of stored. */
+gboolean imp_section_stream(const ImpSection *section, guint32 index, const ImpId *image,
+                            const ImpSectionStream *stream, GError **error) G_GNUC_WARN_UNUSED_RESULT;

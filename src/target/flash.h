@@ -11,7 +11,7 @@
 #include "target/target.h"
 
 #define IMP_FLASH_SEGMENTS_MAX 4096
-#define IMP_FLASH_BYTES_MAX    (64 * 1024 * 1024) /* sum of all segments */
+#define IMP_FLASH_BYTES_MAX    (128 * 1024 * 1024) /* sum of all segments */
 
 typedef struct ImpFlash ImpFlash;
 

@@ -7,6 +7,48 @@
 
 #define PLAIN_MAX (1024 * 1024)
 
+/* In pieces it is the same, or refused as well. */
+typedef struct {
+    const uint8_t *stored;
+    GByteArray *plain;
+    guint8 room[IMP_SECTION_PIECE];
+} Pieces;
+
+static const guint8 *give_stored(gpointer user, gsize n_bytes, GError **error)
+{
+    Pieces *pieces = user;
+    pieces->stored += n_bytes;
+    return pieces->stored - n_bytes;
+}
+
+static guint8 *give_room(gpointer user)
+{
+    return ((Pieces *)user)->room;
+}
+
+static void take_plain(gpointer user, gsize n_bytes)
+{
+    Pieces *pieces = user;
+    g_byte_array_append(pieces->plain, pieces->room, (guint)n_bytes);
+}
+
+static void compare_stream(const ImpSection *section, const ImpId *image, const uint8_t *data, GBytes *plain,
+                           const GError *error)
+{
+    g_autofree Pieces *pieces = g_new0(Pieces, 1);
+    pieces->stored = data;
+    pieces->plain = g_byte_array_new();
+    const ImpSectionStream stream = {give_stored, give_room, take_plain, pieces};
+    g_autoptr(GError) why = NULL;
+    if (imp_section_stream(section, 0, image, &stream, &why))
+        g_assert(plain != NULL && pieces->plain->len == g_bytes_get_size(plain) &&
+                 (pieces->plain->len == 0 ||
+                  memcmp(pieces->plain->data, g_bytes_get_data(plain, NULL), pieces->plain->len) == 0));
+    else
+        g_assert(plain == NULL && why->code == error->code);
+    g_byte_array_unref(pieces->plain);
+}
+
 static void read_section(const uint8_t *data, size_t size, guint64 plain_bytes, gboolean encrypted)
 {
     guint64 overhead = encrypted ? IMP_SECTION_TAG_BYTES : 0;
@@ -28,6 +70,8 @@ static void read_section(const uint8_t *data, size_t size, guint64 plain_bytes, 
     GError *error = NULL;
     GBytes *plain = imp_section_read(&section, 0, &image, data, PLAIN_MAX, &error);
     g_assert((plain == NULL) == (error != NULL));
+    if (plain != NULL || error->code != IMP_E_LIMIT)
+        compare_stream(&section, &image, data, plain, error);
     if (plain != NULL) {
         g_assert(g_bytes_get_size(plain) == plain_bytes);
         g_bytes_unref(plain);

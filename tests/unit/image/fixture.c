@@ -1,5 +1,7 @@
 #include "fixture.h"
 
+#include <glib/gstdio.h>
+
 #include <string.h>
 
 #include "base/json.h"
@@ -700,4 +702,21 @@ char *fixture_replace(const char *text, const char *from, const char *to)
     g_assert_nonnull(at);
     g_assert_null(strstr(at + 1, from));
     return g_strdup_printf("%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+}
+
+gboolean fixture_verify_file(GBytes *bytes, const ImpKeyRing *image_keys, const ImpKeyRing *authors,
+                             ImpVerified *out_verified, GError **error)
+{
+    g_autofree char *path = NULL;
+    GError *why = NULL;
+    int fd = g_file_open_tmp("imprint-test-XXXXXX", &path, &why);
+    g_assert_no_error(why);
+    (void)g_close(fd, NULL);
+    gsize n_bytes;
+    const char *data = g_bytes_get_data(bytes, &n_bytes);
+    (void)g_file_set_contents(path, data, (gssize)n_bytes, &why);
+    g_assert_no_error(why);
+    gboolean good = imp_image_verify_file(path, image_keys, authors, out_verified, error);
+    g_assert_cmpint(g_unlink(path), ==, 0);
+    return good;
 }

@@ -72,3 +72,7 @@ char *fixture_replace(const char *text, const char *from, const char *to);
         g_assert_cmpuint(strlen((error)->message), >, 10);                                                   \
         g_clear_error(&(error));                                                                             \
     } while (0)
+
+/* imp_image_verify_file of a file with these bytes. */
+gboolean fixture_verify_file(GBytes *bytes, const ImpKeyRing *image_keys, const ImpKeyRing *authors,
+                             ImpVerified *out_verified, GError **error);

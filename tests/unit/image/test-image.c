@@ -341,6 +341,11 @@ static void test_verify_and_inspect(gconstpointer suite_keys)
             g_assert_cmpint(verified, ==, rows[i].verified);
         else
             assert_refused(error, rows[i].verified == 0 ? IMP_E_AUTHOR_UNKNOWN : 0);
+        GError *by_file = NULL;
+        if (fixture_verify_file(sealed->file, image_keys, authors, &verified, &by_file))
+            g_assert_cmpint(verified, ==, rows[i].verified);
+        else
+            assert_refused(by_file, rows[i].verified == 0 ? IMP_E_AUTHOR_UNKNOWN : 0);
         json_t *json = imp_image_inspect(sealed->file, image_keys, authors, &error);
         g_assert_no_error(error);
         g_assert_cmpstr(json_string_value(json_object_get(json, "signature")), ==, rows[i].signature);

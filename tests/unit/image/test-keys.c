@@ -402,6 +402,8 @@ static void test_share(Fixture *f, gconstpointer unused)
         assert_refused(error, IMP_E_SHARE_MISSING);
         g_assert_true(imp_image_verify(sealed->file, keys->image_keys, keys->authors, &verified, &error));
         g_assert_cmpint(verified, ==, IMP_VERIFIED_MANIFEST);
+        g_assert_true(fixture_verify_file(sealed->file, keys->image_keys, keys->authors, &verified, &error));
+        g_assert_cmpint(verified, ==, IMP_VERIFIED_MANIFEST);
         g_assert_true(
             imp_keyring_add_share(keys->image_keys, other->clear->share_sha256, other->share->bytes, &error));
         g_assert_null(imp_image_open(sealed->file, keys->image_keys, keys->authors, &error));
@@ -418,11 +420,15 @@ static void test_share(Fixture *f, gconstpointer unused)
         g_assert_true(imp_keyring_add_share(liar, sealed->clear->share_sha256, other->share->bytes, &error));
         g_assert_null(imp_image_open(sealed->file, liar, keys->authors, &error));
         assert_refused(error, IMP_E_CHUNK_OPEN);
+        g_assert_false(fixture_verify_file(sealed->file, liar, keys->authors, &verified, &error));
+        assert_refused(error, IMP_E_CHUNK_OPEN);
         /* Both. */
         g_assert_true(imp_keyring_add_share(keys->image_keys, sealed->clear->share_sha256,
                                             sealed->share->bytes, &error));
         g_autoptr(ImpImage) image = imp_image_open(sealed->file, keys->image_keys, keys->authors, &error);
         g_assert_no_error(error);
+        g_assert_true(fixture_verify_file(sealed->file, keys->image_keys, keys->authors, &verified, &error));
+        g_assert_cmpint(verified, ==, IMP_VERIFIED_ALL);
         fixture_assert_image_of(object, image);
         g_assert_true(imp_image_verify(sealed->file, keys->image_keys, keys->authors, &verified, &error));
         g_assert_cmpint(verified, ==, IMP_VERIFIED_ALL);

@@ -29,12 +29,17 @@ static void tear_down(Fixture *f, gconstpointer unused)
     keys_free(f->keys);
 }
 
+/* Whoever opens it refuses it, and so does who verifies the file in pieces. */
 static void assert_open_refuses(const Fixture *f, GBytes *file, ImpErrorCode code)
 {
     GError *error = NULL;
     ImpImage *image = imp_image_open(file, f->keys->image_keys, f->keys->authors, &error);
     if (image != NULL)
         g_error("accepted what must be refused with %d", code);
+    assert_refused(error, code);
+    ImpVerified verified;
+    if (fixture_verify_file(file, f->keys->image_keys, f->keys->authors, &verified, &error))
+        g_error("verified what must be refused with %d", code);
     assert_refused(error, code);
 }
 
