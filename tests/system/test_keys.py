@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Keys as a factory lives with them: image keys granted, deleted, granted again, rotated."""
+import base64
 import os
 import random
 import re
@@ -59,6 +60,32 @@ class Keys(impstation.TestCase):
         self.assertEqual(self.launch(image), "passed")
         with self.assertRaisesRegex(AssertionError, "E?3109|key-role"):
             self.on_station("key", "grant", self.path("author.key"), "--fingerprint", self.fingerprint())
+
+    def test_key_on_no_disk(self):
+        """Granted, used, revoked and granted again: the image key's private number is in no file of the station."""
+        self.admit(self.station_)
+        self.sap()
+        image = self.load()
+        self.assertEqual(self.launch(image), "passed")
+        text = subprocess.run(["openssl", "pkey", "-in", self.path("image.key"), "-noout", "-text"], check=True, capture_output=True,
+                              text=True, timeout=30).stdout
+        number = bytes.fromhex(re.search(r"priv:\s+([0-9a-f:\s]+?)\s*pub:", text).group(1).replace(":", "").replace(" ", "").replace("\n", ""))
+        number = number.lstrip(b"\0")
+        self.assertGreater(len(number), 28)
+        with open(self.path("image.key"), "rb") as f:
+            self.assertIn(number, base64.b64decode(f.read().split(b"-----")[2]))  # this is how it would look
+        pieces = [number, number.hex().encode(), *(base64.b64encode(number[i:])[4:36] for i in range(3))]
+        scanned = 0
+        for folder, _, names in os.walk(self.station_.data):
+            for path in (os.path.join(folder, name) for name in names):
+                if os.path.isfile(path):
+                    with open(path, "rb") as f:
+                        content = f.read()
+                    scanned += len(content)
+                    for piece in pieces:
+                        self.assertNotIn(piece, content, path)
+        self.assertGreater(scanned, 10000)
+        self.assertTrue(os.listdir(os.path.join(self.station_.data, "keys", "granted")))
 
     def test_rotation(self):
         self.admit(self.station_)
