@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "board_probe.h"
 #include "device/table.h"
+#include "target/blank.h"
 #include "target/crc32.h"
 #include "target/flash.h"
 
@@ -467,6 +468,84 @@ static guint32 append_code(ImpAlgorithm *algorithm, const guint16 *code, gsize n
     return offset;
 }
 
+static gboolean blank(Fixture *f, guint64 address, guint64 n_bytes, GError **error)
+{
+    const ImpBlankJob job = {.device = f->device, .address = address, .n_bytes = n_bytes};
+    return imp_blank_check(f->target, &job, error);
+}
+
+/* By reading, and by an algorithm's BlankCheck: one that looks, one that always finds something, one that crashes. */
+static void test_blank(void)
+{
+    static const guint16 looks[] = {
+        0x2300, 0x43DB, /* movs r3, #0; mvns r3, r3 */
+        0x2900, 0xD005, /* 0: cmp r1, #0; beq 1f */
+        0x6802, 0x429A, 0xD104, /* ldr r2, [r0]; cmp r2, r3; bne 2f */
+        0x3004, 0x3904, 0xE7F7, /* adds r0, #4; subs r1, #4; b 0b */
+        0x2000, 0x4770, /* 1: movs r0, #0; bx lr */
+        0x2001, 0x4770, /* 2: movs r0, #1; bx lr */
+    };
+    static const guint16 finds[] = {0x2001, 0x4770}; /* movs r0, #1; bx lr */
+    static const guint16 crashes[] = {0xDE00}; /* udf #0 */
+    static const struct {
+        const guint16 *code;
+        gsize n;
+    } rows[] = {{NULL, 0},
+                {looks, G_N_ELEMENTS(looks)},
+                {finds, G_N_ELEMENTS(finds)},
+                {crashes, G_N_ELEMENTS(crashes)}};
+    for (gsize row = 0; row < G_N_ELEMENTS(rows); row++) {
+        Fixture f;
+        g_autoptr(GError) error = NULL;
+        set_up(&f, IMP_BOARD_FILL_BLANK);
+        for (gsize i = 0; rows[row].code != NULL && i < f.device->n_algorithms; i++)
+            f.device->algorithms[i]->blank_check =
+                append_code(f.device->algorithms[i], rows[row].code, rows[row].n);
+        must_attach(&f);
+        if (rows[row].code == crashes || rows[row].code == finds) {
+            g_assert_false(blank(&f, 0x4000, 64, &error));
+            assert_code(error, rows[row].code == finds ? IMP_E_NOT_BLANK : IMP_E_ALGORITHM_CRASHED);
+            g_assert_cmpuint(imp_error_detail(error)->address, ==, 0x4000);
+            g_assert_cmpuint(imp_error_detail(error)->found_bytes, ==, 0); /* it reads as erased */
+            tear_down(&f);
+            continue;
+        }
+        /* All of both memories, which do not touch each other. */
+        g_assert_true(blank(&f, 0, FLASH_BYTES, &error));
+        g_assert_true(blank(&f, 0x10001000, 0x100, &error));
+        g_assert_false(blank(&f, FLASH_BYTES - 4, 8, &error));
+        assert_code(error, IMP_E_NO_ALGORITHM);
+        g_clear_error(&error);
+        /* One bit in an odd place: found from wherever one looks, and by nobody who looks elsewhere. */
+        const guint64 at = 0x12345;
+        g_autoptr(GBytes) bytes = g_bytes_new_static("\xfe", 1);
+        const ImpFlashSegment segment = {at, bytes};
+        const ImpFlashJob job = {.erase = IMP_FLASH_ERASE_NONE,
+                                 .program = TRUE,
+                                 .verify = IMP_FLASH_VERIFY_READ_BACK,
+                                 .segments = &segment,
+                                 .n_segments = 1};
+        g_assert_true(run(&f, &job, NULL, &error));
+        const struct {
+            guint64 address, n_bytes;
+            gboolean blank;
+        } looks_at[] = {{0, FLASH_BYTES, FALSE}, {at, 1, FALSE},     {at - 3, 4, FALSE},
+                        {at - 7, 64, FALSE},     {at, 16384, FALSE}, {at + 1, 64, TRUE},
+                        {at - 9, 9, TRUE},       {0, at, TRUE},      {at + 1, FLASH_BYTES - at - 1, TRUE}};
+        for (gsize i = 0; i < G_N_ELEMENTS(looks_at); i++) {
+            g_assert_cmpint(blank(&f, looks_at[i].address, looks_at[i].n_bytes, &error), ==,
+                            looks_at[i].blank);
+            if (looks_at[i].blank)
+                continue;
+            assert_code(error, IMP_E_NOT_BLANK);
+            g_assert_cmpuint(imp_error_detail(error)->address, ==, at);
+            g_assert_cmpuint(imp_error_detail(error)->found[0], ==, 0xFE);
+            g_clear_error(&error);
+        }
+        tear_down(&f);
+    }
+}
+
 /* Algorithms that fail, hang, crash or eat their stack, in each of their functions. */
 static void test_bad_algorithms(void)
 {
@@ -762,6 +841,7 @@ int main(int argc, char **argv)
     g_test_add_func("/target/board/not-erased", test_not_erased);
     g_test_add_func("/target/board/bad-jobs", test_bad_jobs);
     g_test_add_func("/target/board/small-ram", test_small_ram);
+    g_test_add_func("/target/blank", test_blank);
     g_test_add_func("/target/board/bad-algorithms", test_bad_algorithms);
     g_test_add_func("/target/board/disturbed", test_disturbed);
     g_test_add_func("/target/board/attach-again", test_attach_again);
