@@ -236,7 +236,9 @@ static ImpAlgorithm *decode_algorithm(const json_t *object, Decoder *decoder, GE
     algorithm->program_ms_max = (guint32)imp_json_u64(&r, "program_ms_max", 1, IMP_ALGORITHM_TIMEOUT_MS_MAX);
     algorithm->erase_ms_max = (guint32)imp_json_u64(&r, "erase_ms_max", 1, IMP_ALGORITHM_TIMEOUT_MS_MAX);
     read_sectors(&r, algorithm, decoder);
-    algorithm->spared = imp_json_has(&r, "spared") && imp_json_bool(&r, "spared");
+    algorithm->spared = imp_json_has(&r, "spared");
+    if (algorithm->spared && !imp_json_bool(&r, "spared"))
+        imp_json_fault(&r, "'spared' is left out where it is false");
     return imp_json_end(&r, error) ? g_steal_pointer(&algorithm) : NULL;
 }
 
@@ -437,7 +439,7 @@ ImpDevice *imp_device_decode(const json_t *object, GBytes *const *blobs, gsize n
     device->core_hz = (guint32)imp_json_u64(&r, "core_hz", 1, G_MAXUINT32);
     device->dpidr = (guint32)imp_json_u64(&r, "dpidr", 0, G_MAXUINT32);
     if (imp_json_has(&r, "access_port"))
-        device->access_port = (guint)imp_json_u64(&r, "access_port", 0, IMP_DEVICE_AP_MAX);
+        device->access_port = (guint)imp_json_u64(&r, "access_port", 1, IMP_DEVICE_AP_MAX);
     device->ram_start = imp_json_u64(&r, "ram_start", 0, IMP_DEVICE_SPACE_END - 1);
     device->ram_bytes = (guint32)imp_json_u64(&r, "ram_bytes", 1, G_MAXUINT32);
     device->uid_address = imp_json_u64(&r, "uid_address", 0, IMP_DEVICE_SPACE_END - 1);

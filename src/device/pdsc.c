@@ -150,7 +150,7 @@ static gboolean is_device_name(const char *name)
     for (const char *c = name; *c != '\0'; c++)
         if (!g_ascii_isalnum(*c) && strchr("-_/.+#()", *c) == NULL)
             return FALSE;
-    return name[0] != '\0';
+    return name[0] != '\0' && strlen(name) <= IMP_PDSC_NAME_MAX;
 }
 
 static gboolean add_level(Parser *p, const PdscLevel *parent, guint depth, PdscLevel **out, GError **error)

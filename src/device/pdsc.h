@@ -20,6 +20,7 @@
 #define IMP_PDSC_DEVICES_MAX    20000u
 #define IMP_PDSC_PROPERTIES_MAX 200000u /* processors, memories, algorithms and the like, in the whole file */
 #define IMP_PDSC_TEXT_MAX       512 /* bytes of a name or path */
+#define IMP_PDSC_NAME_MAX       64 /* bytes of a device's name: images take no longer ones */
 #define IMP_PDSC_OF_DEVICE_MAX  64 /* of each kind of property that one device may have */
 
 typedef struct ImpPdsc ImpPdsc;

@@ -168,6 +168,10 @@ class Packs(imptest.TestCase):
         said = self.imprint("run", "r.yaml", "--probe", f"tcp:{board.dap}")
         self.assertIn("PASSED", said)
         self.assertEqual((board.dump(0, len(app)), board.dump(0x10001080, 16)), (app, customer))
+        self.imprint("build", "r.yaml", "-o", "two.impo")
+        self.imprint("key", "new", "author", "acme")
+        self.imprint("seal", "two.impo", "--kind", "sap", "--units", "3", "--author-key", "acme.key", "-o", "two.imp")
+        self.assertIn("nRF51822_QFAA", self.imprint("inspect", "two.imp"))
 
     def test_loaders_of_one_memory(self):
         """Of several that are not the default none is used, unless the recipe names it."""

@@ -9,6 +9,8 @@ static void test_round_trip(gconstpointer name)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(ImpDevice) device = imp_device_lookup(name, NULL);
+    device->access_port = 3; /* as a pack may say it */
+    device->algorithms[device->n_algorithms - 1]->spared = TRUE;
     GPtrArray *blobs = NULL;
     json_t *object = imp_device_encode(device, &blobs);
     g_autoptr(ImpDevice) back = imp_device_decode(object, (GBytes *const *)blobs->pdata, blobs->len,
@@ -21,6 +23,7 @@ static void test_round_trip(gconstpointer name)
     for (gsize i = 0; i < back->n_algorithms; i++) {
         g_assert_true(g_bytes_equal(back->algorithms[i]->blob, device->algorithms[i]->blob));
         g_assert_cmpuint(back->algorithms[i]->erase_chip, ==, device->algorithms[i]->erase_chip);
+        g_assert_cmpint(back->algorithms[i]->spared, ==, device->algorithms[i]->spared);
     }
     g_assert_cmpmem(back->locks, back->n_locks * sizeof *back->locks, device->locks,
                     device->n_locks * sizeof *device->locks);
@@ -28,6 +31,7 @@ static void test_round_trip(gconstpointer name)
                     device->unlock_writes, device->n_unlock_writes * sizeof *device->unlock_writes);
     g_assert_cmpmem(back->launch_writes, back->n_launch_writes * sizeof *back->launch_writes,
                     device->launch_writes, device->n_launch_writes * sizeof *device->launch_writes);
+    g_assert_cmpuint(back->access_port, ==, 3);
     g_assert_cmpint(back->unlock, ==, device->unlock);
     g_assert_cmpint(back->unlock_algorithm, ==, device->unlock_algorithm);
     g_assert_cmpuint(back->ctrl_ap_index, ==, device->ctrl_ap_index);
@@ -57,6 +61,13 @@ static const struct {
     {"entry-outside", "\"init\":0", "\"init\":100000", "'init' is 100000", IMP_E_SCHEMA},
     {"blob-twice", "\"blob\":1", "\"blob\":0", "used twice", IMP_E_SCHEMA},
     {"blob-missing", "\"blob\":1", "\"blob\":2", "'blob' is 2", IMP_E_SCHEMA},
+    {"access-port-0", "\"core_hz\":16000000", "\"access_port\":0,\"core_hz\":16000000", "'access_port' is 0",
+     IMP_E_SCHEMA},
+    {"access-port-256", "\"core_hz\":16000000", "\"access_port\":256,\"core_hz\":16000000",
+     "'access_port' is 256", IMP_E_SCHEMA},
+    {"spared-false", "\"page_bytes\":1024", "\"page_bytes\":1024,\"spared\":false",
+     "left out where it is false", IMP_E_SCHEMA},
+    {"spared-number", "\"page_bytes\":1024", "\"page_bytes\":1024,\"spared\":1", "'spared'", IMP_E_SCHEMA},
     {"page-zero", "\"page_bytes\":1024", "\"page_bytes\":0", "'page_bytes' is 0", IMP_E_SCHEMA},
     {"overlap", "\"start\":268439552", "\"start\":4096", "gap or an overlap", IMP_E_SCHEMA},
     {"sector-zero", "{\"size_bytes\":1024,", "{\"size_bytes\":0,", "'size_bytes' is 0", IMP_E_SCHEMA},
