@@ -369,7 +369,8 @@ gboolean imp_command_station_trust(ImpCli *cli, GError **error)
     gsize i;
     const json_t *author;
     json_array_foreach(json_object_get(cli->result, "authors"), i, author)
-        fprintf(cli->env->out, "%s  %s\n", imp_answer_text(author, "id"), imp_answer_text(author, "name"));
+        fprintf(cli->env->out, "%s  %s%s\n", imp_answer_text(author, "id"), imp_answer_text(author, "name"),
+                strcmp(imp_answer_text(author, "by"), "account") == 0 ? ", by the account's list" : "");
     return TRUE;
 }
 

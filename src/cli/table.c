@@ -206,7 +206,7 @@ const ImpCommandEntry imp_cli_commands[] = {
      "signature)\n"
      "does not count. Without its image key an encrypted image is compared by its clear header."},
     {"verify", "IMAGE", 1, 1, O(IMAGE_KEY) | O(AUTHOR_KEY) | O(SHARE), imp_command_verify,
-     "check an image as far as the keys reach", NULL},
+     "check an image as far as the keys reach, or an object", NULL},
     {"explain", "CODE", 1, 1, 0, imp_command_explain, "explain an error code (E2107)", NULL},
 
     {"station status", "", 0, 0, STATION, imp_command_station_status, "show ports, images and cloud", NULL},

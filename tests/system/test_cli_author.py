@@ -144,7 +144,7 @@ class Author(imptest.TestCase):
 
     def test_the_wrong_file(self):
         self.sap()
-        self.assertIn("imprint seal", self.imprint("verify", "x.impo", status=3))
+        self.assertIn("an object", self.imprint("verify", "x.impo"))
         self.assertIn("sealed already", self.imprint("seal", "x.imp", "--kind", "sap", "--author-key", "alice.key", "-o", "y.imp",
                                                      status=3))
         self.write("empty", b"")
@@ -257,6 +257,11 @@ class Author(imptest.TestCase):
         self.assertEqual(len(self.json("diff", "x.impo", "x.imp", *keys)["differences"]), 1)  # an object, an image
         self.assertIn("its content is not compared", self.imprint("diff", "x.imp", "y.imp"))
         self.imprint("diff", "x.imp", "recipe.yaml", status=3)
+        self.assertEqual(self.json("verify", "x.impo")["verified"], "object")
+        damaged = bytearray(self.read("x.impo"))
+        damaged[-40] ^= 1
+        self.write("damaged.impo", bytes(damaged))
+        self.assertIn("E3032", self.imprint("verify", "damaged.impo", status=3))
         said = self.imprint("inspect", "x.impo")
         for text in ("object, built and not sealed", "connection", "step           verify checksum", "input"):
             self.assertIn(text, said)
