@@ -1,8 +1,9 @@
 /* What a recipe may say, but perhaps does not mean: warnings. */
 #include "build/advice.h"
 
-#include <jansson.h>
 #include <string.h>
+
+#include "ledger/pool.h"
 
 /* The key of the recipe's entry of that name under top; NULL if there is none. */
 static const ImpYamlNode *find_key(const ImpYaml *yaml, const char *top, const char *name)
@@ -90,13 +91,10 @@ static void advise_place(ImpYaml *yaml, const ImpRecipe *recipe, const ImpRecipe
 /* How many numbers the pool has. */
 static guint64 pool_numbers(const ImpRecipeValue *value)
 {
-    json_t *pool = json_loads(value->definition, 0, NULL);
-    guint64 first = (guint64)json_integer_value(json_object_get(pool, "first"));
-    guint64 last = (guint64)json_integer_value(json_object_get(pool, "last"));
-    guint64 step = (guint64)json_integer_value(json_object_get(pool, "step"));
-    json_decref(pool);
-    g_assert(step > 0 && last >= first);
-    return (last - first) / step + 1;
+    g_auto(ImpPool) pool = {0};
+    gboolean ok = imp_pool_parse(value->definition, &pool, NULL);
+    g_assert(ok);
+    return imp_pool_capacity(&pool, pool.first);
 }
 
 static void advise_pool(ImpYaml *yaml, const ImpRecipe *recipe, guint index)

@@ -94,6 +94,16 @@ static void add_device_input(Builder *b)
     json_decref(json);
 }
 
+/* The files of pools that are lists. */
+static void add_lists(Builder *b)
+{
+    for (guint i = 0; i < b->recipe->values->len; i++) {
+        const ImpRecipeValue *value = &g_array_index(b->recipe->values, ImpRecipeValue, i);
+        if (value->list_file != NULL)
+            g_hash_table_replace(b->inputs, g_strdup(value->list_file), g_strdup(value->list_sha256));
+    }
+}
+
 static int by_name(gconstpointer a, gconstpointer b)
 {
     return strcmp(((const ImpInput *)a)->name, ((const ImpInput *)b)->name);
@@ -306,6 +316,10 @@ static void check_uid(Builder *b)
         if (value->kind == IMP_VALUE_READ && value->read_uid && b->device->uid_bytes == 0)
             imp_yaml_fault(b->yaml, value->node, IMP_E_RECIPE, "%s has no unique ID", b->device->name);
     }
+    if (b->recipe->rework != IMP_REWORK_NEW_VALUES && b->device->uid_bytes == 0)
+        imp_yaml_fault(b->yaml, b->recipe->rework_node, IMP_E_RECIPE,
+                       "%s has no unique ID by which a chip that comes again could be known",
+                       b->device->name);
 }
 
 /* Claims what values will fill; those that lie over data are looked at in plan.c. */
@@ -350,12 +364,14 @@ static void take_values(const Builder *b, ImpContent *content)
         to->name = g_strdup(from->name);
         to->kind = from->kind;
         to->log = from->log;
-        if (from->kind == IMP_VALUE_POOL) {
+        to->has_pool = from->pool != NULL && from->kind != IMP_VALUE_POOL;
+        if (from->pool != NULL) {
             g_assert(content->n_pools < IMP_CONTENT_POOLS_MAX);
             to->pool_index = (guint32)content->n_pools;
             content->pools[content->n_pools].id = g_strdup(from->pool);
             content->pools[content->n_pools++].definition = g_strdup(from->definition);
-        } else if (from->kind == IMP_VALUE_READ) {
+        }
+        if (from->kind == IMP_VALUE_READ) {
             to->read_address = from->read_uid ? b->device->uid_address : from->read_address;
             to->read_bytes = from->read_uid ? b->device->uid_bytes : from->read_bytes;
         }
@@ -454,6 +470,7 @@ static ImpContent *build_content(Builder *b)
     if (imp_yaml_ok(b->yaml)) {
         imp_recipe_advise(b->yaml, recipe, b->device, segments, n_segments);
         add_device_input(b);
+        add_lists(b);
         content = make_content(b, &segments, n_segments);
     }
     segments_free(segments, n_segments);

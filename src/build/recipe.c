@@ -6,7 +6,7 @@
 
 static void value_done(gpointer data)
 {
-    g_free(((ImpRecipeValue *)data)->definition);
+    imp_recipe_value_done(data);
 }
 
 static void step_done(gpointer data)
@@ -227,10 +227,7 @@ static void read_rework(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *recip
     static const char *const words[] = {"refuse", "new-values", "keep-values", NULL};
     static const ImpReworkMode modes[] = {IMP_REWORK_REFUSE, IMP_REWORK_NEW_VALUES, IMP_REWORK_KEEP_VALUES};
     recipe->rework = modes[imp_yaml_word(yaml, node, words, 1)];
-    if (recipe->rework != IMP_REWORK_NEW_VALUES)
-        imp_yaml_fault(yaml, node, IMP_E_RECIPE_UNSUPPORTED,
-                       "'rework: %s' is not supported by this version; there is only new-values",
-                       words[recipe->rework == IMP_REWORK_REFUSE ? 0 : 2]);
+    recipe->rework_node = node;
 }
 
 /* FALSE and a fault if the recipe is of a version that we do not know: then nothing else is worth a look. */
@@ -272,7 +269,7 @@ ImpRecipe *imp_recipe_read(ImpYaml *yaml, const char *folder)
     read_connection(yaml, imp_yaml_get(&m, "connection"), recipe);
     read_power(yaml, imp_yaml_get(&m, "power"), recipe);
     read_data(yaml, imp_yaml_get(&m, "data"), recipe);
-    imp_recipe_read_values(yaml, imp_yaml_get(&m, "values"), recipe);
+    imp_recipe_read_values(yaml, imp_yaml_get(&m, "values"), folder, recipe);
     imp_recipe_read_places(yaml, imp_yaml_get(&m, "place"), recipe);
     imp_recipe_read_steps(yaml, root, imp_yaml_get(&m, "steps"), recipe);
     imp_recipe_read_finally(yaml, imp_yaml_get(&m, "finally"), recipe);

@@ -28,8 +28,11 @@ typedef struct {
     const char *name;
     const ImpYamlNode *node; /* the key */
     ImpValueKind kind;
-    const char *pool; /* IMP_VALUE_POOL: its ID */
-    char *definition; /* canonical JSON: see ImpPoolUse */
+    const char
+        *pool; /* IMP_VALUE_POOL, or the external pool of a label or given value: its ID; NULL = none */
+    char *definition; /* canonical JSON: see ImpPoolUse; NULL: no pool, or because of a fault */
+    const char *list_file; /* of a pool that is a list: as the recipe names it */
+    char *list_sha256; /* of that file, in hexadecimal */
     guint32 max_bytes; /* of the longest value; 0 = unknown because of a fault */
     gboolean read_uid; /* IMP_VALUE_READ: the chip's unique ID, wherever that is */
     guint64 read_address;
@@ -87,6 +90,7 @@ typedef struct {
     const ImpYamlNode *unlock_node; /* NULL: not said */
     ImpPowerSettings power;
     ImpReworkMode rework;
+    const ImpYamlNode *rework_node; /* NULL: the recipe says nothing */
     GArray *data; /* of ImpRecipeData */
     GArray *values; /* of ImpRecipeValue */
     GArray *places; /* of ImpRecipePlace */
@@ -101,13 +105,21 @@ ImpRecipe *imp_recipe_read(ImpYaml *yaml, const char *folder);
 void imp_recipe_free(ImpRecipe *recipe);
 
 /* The parts, each in its own file; they append to recipe. node may be NULL: the key is not there. */
-void imp_recipe_read_values(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *recipe);
+void imp_recipe_read_values(ImpYaml *yaml, const ImpYamlNode *node, const char *folder, ImpRecipe *recipe);
 void imp_recipe_read_places(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *recipe);
 void imp_recipe_read_log(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *recipe);
 void imp_recipe_read_steps(ImpYaml *yaml, const ImpYamlNode *root, const ImpYamlNode *node,
                            ImpRecipe *recipe);
 void imp_recipe_read_finally(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *recipe);
 void imp_recipe_read_releases(ImpYaml *yaml, const ImpYamlNode *node, const char *folder, ImpRecipe *recipe);
+
+/* A value from a pool; m is the value's mapping, pool its ID. A list's file is read here: the size of a place may depend on it. */
+void imp_recipe_read_pool(ImpYamlMap *m, ImpYaml *yaml, const ImpYamlNode *pool, const char *folder,
+                          const ImpRecipe *recipe, ImpRecipeValue *value);
+/* The external pool beside a label or a given value. */
+void imp_recipe_read_watched(ImpYaml *yaml, const ImpYamlNode *pool, const ImpRecipe *recipe,
+                             ImpRecipeValue *value);
+void imp_recipe_value_done(ImpRecipeValue *value);
 
 /* The order of the steps: everything that is written is verified afterwards, nothing is erased that was programmed before,
  * values are known before they are programmed. node: the list of steps. */

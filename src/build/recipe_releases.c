@@ -7,28 +7,50 @@
 
 static const char *const job_keys[] = {"cloud", "factory", "release"};
 
-/* The numbers of a SAP's own, held against the pool of the recipe's value. */
+/* One range of numbers, held against the pool of the recipe's value. id NULL: of the only pool that needs one. */
+static void read_range(ImpYaml *yaml, const ImpYamlNode *id, const ImpYamlNode *node, const ImpPoolUse *pools,
+                       gsize n_pools, ImpRestrictions *restrictions)
+{
+    guint64 first, last;
+    GError *error = NULL;
+    if (!imp_yaml_number_range(yaml, node, G_MAXINT64, &first, &last))
+        return;
+    if (!imp_numbers_add(pools, n_pools, id != NULL ? id->text : NULL, first, last, restrictions, &error)) {
+        imp_yaml_fault(yaml, id != NULL ? id : node, IMP_E_RECIPE, "%s", error->message);
+        g_error_free(error);
+        return;
+    }
+    for (guint32 i = 0; i < restrictions->n_numbers; i++) {
+        const ImpNumberRange *range = &restrictions->numbers[i];
+        const ImpPoolUse *pool = &pools[range->pool_index];
+        gboolean this = id != NULL ? strcmp(pool->id, id->text) == 0 : TRUE;
+        if (this && !imp_numbers_check_range(pool, range->first, range->last, &error))
+            imp_yaml_take(yaml, node, error);
+    }
+}
+
+/* "A to B", or {POOL: A to B, …} where there are several. */
 static void read_numbers(ImpYaml *yaml, const ImpYamlNode *node, const ImpRecipe *recipe,
                          ImpRestrictions *restrictions)
 {
-    const ImpRecipeValue *value = NULL;
-    if (!imp_yaml_number_range(yaml, node, G_MAXINT64, &restrictions->first_number,
-                               &restrictions->last_number))
+    ImpPoolUse pools[IMP_CONTENT_POOLS_MAX];
+    gsize n_pools = 0;
+    if (node == NULL)
         return;
-    restrictions->has_numbers = TRUE;
-    for (guint i = 0; i < recipe->values->len && value == NULL; i++)
-        if (g_array_index(recipe->values, ImpRecipeValue, i).kind == IMP_VALUE_POOL)
-            value = &g_array_index(recipe->values, ImpRecipeValue, i);
-    if (value == NULL) {
-        imp_yaml_fault(yaml, node, IMP_E_RECIPE, "no value of the recipe takes numbers from a pool");
-        return;
+    for (guint i = 0; i < recipe->values->len; i++) {
+        const ImpRecipeValue *value = &g_array_index(recipe->values, ImpRecipeValue, i);
+        if (value->pool != NULL && value->definition == NULL)
+            return; /* the value has a fault of its own */
+        if (value->pool != NULL && n_pools < G_N_ELEMENTS(pools))
+            pools[n_pools++] = (ImpPoolUse){.id = (char *)value->pool, .definition = value->definition};
     }
-    if (value->definition == NULL)
-        return; /* the value has a fault of its own */
-    ImpPoolUse pool = {.id = (char *)value->pool, .definition = value->definition};
-    GError *error = NULL;
-    if (!imp_numbers_check_range(&pool, restrictions->first_number, restrictions->last_number, &error))
-        imp_yaml_take(yaml, node, error);
+    if (n_pools == 0)
+        imp_yaml_fault(yaml, node, IMP_E_RECIPE, "no value of the recipe takes numbers from a pool");
+    else if (node->kind != IMP_YAML_MAP)
+        read_range(yaml, NULL, node, pools, n_pools, restrictions);
+    else
+        for (gsize i = 0; i < node->n_items; i++)
+            read_range(yaml, node->keys[i], node->items[i], pools, n_pools, restrictions);
 }
 
 static void read_restrictions(ImpYamlMap *m, ImpYaml *yaml, ImpRestrictions *restrictions)
@@ -36,7 +58,8 @@ static void read_restrictions(ImpYamlMap *m, ImpYaml *yaml, ImpRestrictions *res
     static const char *const words[] = {"pass", "write", NULL};
     static const ImpCountOn modes[] = {IMP_COUNT_ON_PASS, IMP_COUNT_ON_WRITE};
     const ImpYamlNode *units = imp_yaml_get(m, "units"), *failures = imp_yaml_get(m, "max-failures"),
-                      *dates = imp_yaml_get(m, "dates"), *count_on = imp_yaml_get(m, "count-on");
+                      *dates = imp_yaml_get(m, "dates"), *count_on = imp_yaml_get(m, "count-on"),
+                      *count_rework = imp_yaml_get(m, "count-rework");
     restrictions->has_units = units != NULL;
     restrictions->units = imp_yaml_u64(yaml, units, 1, G_MAXINT64, 0);
     restrictions->has_max_failures = failures != NULL;
@@ -44,6 +67,7 @@ static void read_restrictions(ImpYamlMap *m, ImpYaml *yaml, ImpRestrictions *res
     if (imp_yaml_date_range(yaml, dates, &restrictions->not_before_s, &restrictions->not_after_s))
         restrictions->has_not_before = restrictions->has_not_after = TRUE;
     restrictions->count_on = modes[imp_yaml_word(yaml, count_on, words, 0)];
+    restrictions->free_rework = !imp_yaml_bool(yaml, count_rework, TRUE);
 }
 
 static gboolean is_url(const char *text)

@@ -3,223 +3,12 @@
 
 #include <string.h>
 
-#include "base/json.h"
 #include "base/nearest.h"
 
-/* Of one number or value: what permits and records carry. */
-#define VALUE_BYTES_MAX 64
-#define NUMBER_MAX      G_MAXINT64
-#define WIDTH_MAX       20
-#define LITERAL_FIRST   0x20 /* printable ASCII, */
-#define LITERAL_LAST    0x7E /* but { and } */
-#define DIGITS_OF_MAX   19 /* of NUMBER_MAX */
-#define READ_BYTES_MAX  64
-#define LOGGED_MAX      IMP_CONTENT_LOGGED_MAX /* values beside numbers that a record holds */
-#define BLOCK_BYTES     4 /* of a value from a test: a word, if the recipe says nothing else */
-#define PLACES_MAX      256
-
-/* ---- pools ---- */
-
-/* How a number becomes bytes. */
-typedef struct {
-    json_t *json; /* FORMAT of the pool's definition; NULL after a fault */
-    guint64 last_max; /* the greatest number that fits it */
-    guint32 width; /* digits that it always has at least; 0 = as many as needed */
-    guint32 fixed_bytes; /* literals, or all of a binary one */
-    gboolean binary;
-} Format;
-
-static guint digits_of(guint64 number)
-{
-    guint n = 1;
-    for (; number >= 10; number /= 10)
-        n++;
-    return n;
-}
-
-static guint64 largest_of_digits(guint32 digits)
-{
-    guint64 value = 0;
-    for (guint32 i = 0; i < digits; i++) {
-        if (value > (NUMBER_MAX - 9) / 10)
-            return NUMBER_MAX;
-        value = value * 10 + 9;
-    }
-    return value;
-}
-
-/* The width in "n" (0) or "n:06" (6); -1 for anything else. */
-static int width_of(const char *inside, gsize n)
-{
-    if (n == 1 && inside[0] == 'n')
-        return 0;
-    if (n < 4 || n > 5 || strncmp(inside, "n:0", 3) != 0)
-        return -1;
-    int width = 0;
-    for (gsize i = 3; i < n; i++) {
-        if (!g_ascii_isdigit(inside[i]))
-            return -1;
-        width = width * 10 + (inside[i] - '0');
-    }
-    return inside[3] != '0' && width <= WIDTH_MAX ? width : -1;
-}
-
-static void read_text_format(ImpYaml *yaml, const ImpYamlNode *node, Format *format)
-{
-    const char *text = imp_yaml_string(yaml, node, 1, VALUE_BYTES_MAX, NULL);
-    if (text == NULL)
-        return;
-    guint placeholders = 0;
-    for (const char *c = text; *c != '\0'; c++) {
-        if ((guint8)*c < LITERAL_FIRST || (guint8)*c > LITERAL_LAST || *c == '}') {
-            imp_yaml_fault(yaml, node, IMP_E_SCHEMA,
-                           "the text must be printable ASCII, with '{' and '}' in pairs");
-            return;
-        }
-        if (*c != '{') {
-            format->fixed_bytes++;
-            continue;
-        }
-        const char *close = strchr(c, '}');
-        if (close == NULL) {
-            imp_yaml_fault(yaml, node, IMP_E_SCHEMA,
-                           "the text must be printable ASCII, with '{' and '}' in pairs");
-            return;
-        }
-        int width = width_of(c + 1, (gsize)(close - c) - 1);
-        if (width < 0) {
-            imp_yaml_fault(
-                yaml, node, IMP_E_RECIPE_UNSUPPORTED,
-                "'%.*s' is not supported by this version; there are {n} and {n:06} (1 to %d digits)",
-                (int)(close - c) + 1, c, WIDTH_MAX);
-            return;
-        }
-        format->width = (guint32)width;
-        placeholders++;
-        c = close;
-    }
-    if (placeholders != 1) {
-        imp_yaml_fault(yaml, node, IMP_E_SCHEMA,
-                       "the text needs exactly one {n} or {n:06}, where the number goes");
-        return;
-    }
-    format->last_max = format->width ? largest_of_digits(format->width) : NUMBER_MAX;
-    format->json = json_pack("{s:s}", "text", text);
-}
-
-static void read_decimal_format(ImpYaml *yaml, const ImpYamlNode *node, Format *format)
-{
-    guint64 digits = imp_yaml_u64(yaml, node, 1, WIDTH_MAX, 0);
-    if (digits == 0)
-        return;
-    format->width = (guint32)digits;
-    format->last_max = largest_of_digits(format->width);
-    format->json = json_pack("{s:I}", "decimal", (json_int_t)digits);
-}
-
-static void read_binary_format(ImpYaml *yaml, const ImpYamlNode *node, const ImpYamlNode *order_node,
-                               Format *format)
-{
-    static const char *const orders[] = {"little", "big", NULL};
-    guint64 bytes = imp_yaml_u64(yaml, node, 1, 8, 0);
-    int order = imp_yaml_word(yaml, order_node, orders, 0);
-    if (bytes == 0)
-        return;
-    format->binary = TRUE;
-    format->fixed_bytes = (guint32)bytes;
-    format->last_max = bytes == 8 ? (guint64)NUMBER_MAX : (G_GUINT64_CONSTANT(1) << (8 * bytes)) - 1;
-    format->json = json_pack("{s:I,s:s}", "binary", (json_int_t)bytes, "order", orders[order]);
-}
-
-static gboolean pool_id_ok(const char *id)
-{
-    for (const char *c = id; *c != '\0'; c++)
-        if (!g_ascii_isalnum(*c) && strchr("._-", *c) == NULL)
-            return FALSE;
-    return TRUE;
-}
-
-static const char *read_pool_id(ImpYaml *yaml, const ImpYamlNode *node, const ImpRecipe *recipe)
-{
-    const char *id = imp_yaml_string(yaml, node, 1, IMP_CONTENT_NAME_MAX, NULL);
-    if (id == NULL)
-        return NULL;
-    if (!pool_id_ok(id)) {
-        imp_yaml_fault(yaml, node, IMP_E_SCHEMA, "the name of a pool has letters, digits, '.', '_' and '-'");
-        return NULL;
-    }
-    for (guint i = 0; i < recipe->values->len; i++)
-        if (g_array_index(recipe->values, ImpRecipeValue, i).kind == IMP_VALUE_POOL) {
-            imp_yaml_fault(yaml, node, IMP_E_RECIPE_UNSUPPORTED,
-                           "a second value from a pool is not supported by this version");
-            imp_yaml_note(yaml, g_array_index(recipe->values, ImpRecipeValue, i).node, "the first is here");
-            return NULL;
-        }
-    return id;
-}
-
-/* The bounds, held against the format; then the definition. */
-static void read_bounds(ImpYamlMap *m, ImpYaml *yaml, const Format *format, ImpRecipeValue *value)
-{
-    const ImpYamlNode *first_node = imp_yaml_get(m, "first"), *last_node = imp_yaml_get(m, "last");
-    guint64 first = imp_yaml_u64(yaml, first_node, 0, NUMBER_MAX, 1);
-    guint64 last = imp_yaml_u64(yaml, last_node, 0, NUMBER_MAX, format->last_max);
-    guint64 step = imp_yaml_u64(yaml, imp_yaml_get(m, "step"), 1, NUMBER_MAX, 1);
-    gboolean reuse = imp_yaml_bool(yaml, imp_yaml_get(m, "reuse"), TRUE);
-    if (format->json == NULL || value->pool == NULL)
-        return;
-    if (last < first) {
-        imp_yaml_fault(yaml, last_node ? last_node : first_node, IMP_E_RECIPE,
-                       "the pool has no numbers: first is %" G_GUINT64_FORMAT ", last is %" G_GUINT64_FORMAT,
-                       first, last);
-        return;
-    }
-    guint64 greatest = first + (last - first) / step * step;
-    if (greatest > format->last_max) {
-        imp_yaml_fault(yaml, last_node ? last_node : first_node, IMP_E_VALUE_TOO_LONG,
-                       "the number %" G_GUINT64_FORMAT
-                       " does not fit the format, which ends at %" G_GUINT64_FORMAT,
-                       greatest, format->last_max);
-        return;
-    }
-    guint32 bytes = format->fixed_bytes + (format->binary ? 0 : MAX(format->width, digits_of(greatest)));
-    if (bytes > VALUE_BYTES_MAX) {
-        imp_yaml_fault(yaml, value->node, IMP_E_VALUE_TOO_LONG, "a value has up to %u bytes, the limit is %d",
-                       bytes, VALUE_BYTES_MAX);
-        return;
-    }
-    json_t *definition =
-        json_pack("{s:I,s:O,s:s,s:I,s:b,s:I}", "first", (json_int_t)first, "format", format->json, "id",
-                  value->pool, "last", (json_int_t)last, "reuse", (int)reuse, "step", (json_int_t)step);
-    value->definition = imp_json_text(definition);
-    value->max_bytes = bytes;
-    json_decref(definition);
-}
-
-static void read_pool_value(ImpYamlMap *m, ImpYaml *yaml, const ImpRecipe *recipe, const ImpYamlNode *pool,
-                            ImpRecipeValue *value)
-{
-    Format format = {0};
-    value->kind = IMP_VALUE_POOL;
-    value->pool = read_pool_id(yaml, pool, recipe);
-    const ImpYamlNode *text = imp_yaml_get(m, "text"), *decimal = imp_yaml_get(m, "decimal"),
-                      *binary = imp_yaml_get(m, "binary"), *order = imp_yaml_get(m, "order");
-    gboolean other = imp_yaml_get(m, "eui48") != NULL;
-    imp_yaml_refuse(m, "eui48", IMP_E_RECIPE_UNSUPPORTED);
-    if (!other && (text != NULL) + (decimal != NULL) + (binary != NULL) != 1)
-        imp_yaml_fault(yaml, value->node, IMP_E_SCHEMA,
-                       "a value from a pool needs exactly one of: text, decimal, binary");
-    else if (text != NULL)
-        read_text_format(yaml, text, &format);
-    else if (decimal != NULL)
-        read_decimal_format(yaml, decimal, &format);
-    else
-        read_binary_format(yaml, binary, order, &format);
-    if (order != NULL && binary == NULL)
-        imp_yaml_fault(yaml, order, IMP_E_SCHEMA, "only a binary number has an order of bytes");
-    read_bounds(m, yaml, &format, value);
-    json_decref(format.json);
-}
+#define READ_BYTES_MAX 64
+#define LOGGED_MAX     IMP_CONTENT_LOGGED_MAX /* values beside numbers that a record holds */
+#define BLOCK_BYTES    4 /* of a value from a test: a word, if the recipe says nothing else */
+#define PLACES_MAX     256
 
 /* ---- values ---- */
 
@@ -290,20 +79,23 @@ static void read_test_value(ImpYaml *yaml, const ImpYamlNode *node, const ImpYam
         (guint32)imp_yaml_quantity(yaml, size, IMP_UNIT_BYTES, 1, IMP_CONTENT_VALUE_BYTES_MAX, BLOCK_BYTES);
 }
 
-static void read_kind(ImpYamlMap *m, ImpYaml *yaml, const ImpRecipe *recipe, ImpRecipeValue *value)
+static void read_kind(ImpYamlMap *m, ImpYaml *yaml, const char *folder, const ImpRecipe *recipe,
+                      ImpRecipeValue *value)
 {
     const ImpYamlNode *pool = imp_yaml_get(m, "pool"), *read = imp_yaml_get(m, "read"),
                       *barcode = imp_yaml_get(m, "barcode"), *given = imp_yaml_get(m, "given"),
                       *from_test = imp_yaml_get(m, "from-test");
-    gsize n_kinds =
-        (pool != NULL) + (read != NULL) + (barcode != NULL) + (given != NULL) + (from_test != NULL);
+    /* A label or a given value may have a pool beside it, which sees to it that it is used once. */
+    gboolean watched = pool != NULL && (barcode != NULL) + (given != NULL) == 1;
+    gsize n_kinds = (pool != NULL && !watched) + (read != NULL) + (barcode != NULL) + (given != NULL) +
+                    (from_test != NULL);
     if (m->node == NULL)
         return;
     if (n_kinds != 1) {
         imp_yaml_fault(yaml, value->node, IMP_E_SCHEMA,
                        "a value needs exactly one of: pool, read, barcode, given, from-test");
-    } else if (pool != NULL) {
-        read_pool_value(m, yaml, recipe, pool, value);
+    } else if (pool != NULL && !watched) {
+        imp_recipe_read_pool(m, yaml, pool, folder, recipe, value);
     } else if (read != NULL) {
         read_read_value(yaml, read, value);
     } else if (barcode != NULL) {
@@ -313,28 +105,31 @@ static void read_kind(ImpYamlMap *m, ImpYaml *yaml, const ImpRecipe *recipe, Imp
     } else {
         read_test_value(yaml, from_test, imp_yaml_get(m, "size"), value);
     }
+    if (watched)
+        imp_recipe_read_watched(yaml, pool, recipe, value);
 }
 
-static void read_value(ImpYaml *yaml, const ImpYamlNode *key, const ImpYamlNode *node, ImpRecipe *recipe)
+static void read_value(ImpYaml *yaml, const ImpYamlNode *key, const ImpYamlNode *node, const char *folder,
+                       ImpRecipe *recipe)
 {
     ImpRecipeValue value = {.name = key->text, .node = key, .log = TRUE};
     gboolean named = imp_recipe_name_ok(yaml, key, "value");
     ImpYamlMap m;
     imp_yaml_map_begin(&m, yaml, node, "value");
-    read_kind(&m, yaml, recipe, &value);
+    read_kind(&m, yaml, folder, recipe, &value);
     const ImpYamlNode *redact = imp_yaml_get(&m, "redact");
     value.redact = imp_yaml_bool(yaml, redact, FALSE);
-    if (value.redact && value.kind == IMP_VALUE_POOL)
+    if (value.redact && value.pool != NULL)
         imp_yaml_fault(yaml, redact, IMP_E_RECIPE, "the record always has a number of a pool");
     imp_yaml_map_end(&m);
     /* Also one with a fault is kept: otherwise each place of it would be one more. */
     if (named)
         g_array_append_val(recipe->values, value);
     else
-        g_free(value.definition);
+        imp_recipe_value_done(&value);
 }
 
-void imp_recipe_read_values(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *recipe)
+void imp_recipe_read_values(ImpYaml *yaml, const ImpYamlNode *node, const char *folder, ImpRecipe *recipe)
 {
     if (node == NULL)
         return;
@@ -345,7 +140,7 @@ void imp_recipe_read_values(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *r
         imp_yaml_fault(yaml, node, IMP_E_LIMIT, "more than %d values", IMP_CONTENT_VALUES_MAX);
     else
         for (gsize i = 0; i < node->n_items; i++)
-            read_value(yaml, node->keys[i], node->items[i], recipe);
+            read_value(yaml, node->keys[i], node->items[i], folder, recipe);
 }
 
 int imp_recipe_find_value(ImpYaml *yaml, const ImpYamlNode *node, const ImpRecipe *recipe)

@@ -83,15 +83,21 @@ static gboolean load_keys(ImpCli *cli, Seal *seal, GError **error)
 /* The SAP's own numbers, and what follows from them. */
 static void tell_numbers(ImpCli *cli, const ImpObject *object, const ImpRestrictions *restrictions)
 {
-    if (!restrictions->has_numbers)
+    if (restrictions->n_numbers == 0)
         return;
-    json_object_set_new(cli->result, "numbers",
-                        json_pack("{s:I, s:I}", "first", (json_int_t)restrictions->first_number, "last",
-                                  (json_int_t)restrictions->last_number));
-    g_autofree char *text =
-        imp_numbers_text(object->content->pools[0].id, restrictions->first_number, restrictions->last_number);
+    json_t *list = json_array();
+    for (guint32 i = 0; i < restrictions->n_numbers; i++) {
+        const ImpNumberRange *range = &restrictions->numbers[i];
+        const char *pool = object->content->pools[range->pool_index].id;
+        g_autofree char *text = imp_numbers_text(pool, range->first, range->last);
+        json_array_append_new(list, json_pack("{s:s, s:I, s:I}", "pool", pool, "first",
+                                              (json_int_t)range->first, "last", (json_int_t)range->last));
+        if (!cli->json)
+            fprintf(cli->env->out, "  numbers %s\n", text);
+    }
+    json_object_set_new(cli->result, "numbers", list);
     if (!cli->json)
-        fprintf(cli->env->out, "  numbers %s\n  %s\n", text, IMP_NUMBERS_WARNING);
+        fprintf(cli->env->out, "  %s\n", IMP_NUMBERS_WARNING);
 }
 
 static void tell_sealed(ImpCli *cli, const char *path, const char *statement_path, const ImpSealed *sealed)
@@ -136,7 +142,8 @@ static gboolean write_share(ImpCli *cli, const char *path, const ImpSealed *seal
 static gboolean seal_with(ImpCli *cli, Seal *seal, const char *path, GError **error)
 {
     g_autoptr(ImpObject) object = imp_object_load(cli->arguments[0], error);
-    if (object == NULL || !imp_seal_terms_read(cli, &seal->terms, error) || !load_keys(cli, seal, error))
+    if (object == NULL || !imp_seal_terms_read(cli, object->content, &seal->terms, error) ||
+        !load_keys(cli, seal, error))
         return FALSE;
     ImpSealOptions options = {.kind = seal->terms.kind,
                               .restrictions = seal->terms.restrictions,

@@ -87,9 +87,10 @@ gboolean imp_command_cloud_image_upload(ImpCli *cli, GError **error);
 gboolean imp_command_cloud_image_pause(ImpCli *cli, GError **error);
 gboolean imp_command_cloud_image_resume(ImpCli *cli, GError **error);
 gboolean imp_command_cloud_image_disable(ImpCli *cli, GError **error);
-gboolean imp_command_cloud_pool_list(ImpCli *cli, GError **error);
-gboolean imp_command_cloud_pool_set_next(ImpCli *cli, GError **error);
-gboolean imp_command_cloud_pool_split(ImpCli *cli, GError **error);
+gboolean imp_command_pool_list(ImpCli *cli, GError **error);
+gboolean imp_command_pool_show(ImpCli *cli, GError **error);
+gboolean imp_command_pool_set_next(ImpCli *cli, GError **error);
+gboolean imp_command_pool_split(ImpCli *cli, GError **error);
 
 /* cloud_log.c */
 gboolean imp_command_cloud_log(ImpCli *cli, GError **error);

@@ -4,6 +4,7 @@
 #include "build/build.h"
 #include "cli/file.h"
 #include "cli/remote.h"
+#include "image/numbers.h"
 
 #include <string.h>
 
@@ -89,7 +90,8 @@ static gboolean take_dates(const char *text, ImpRestrictions *restrictions, GErr
 }
 
 /* "900001-900999", or as in a recipe: "900001 to 900999". */
-static gboolean take_numbers(const char *text, ImpRestrictions *restrictions, GError **error)
+static gboolean take_range(const char *pool, const char *text, const ImpContent *content,
+                           ImpRestrictions *restrictions, GError **error)
 {
     g_autofree char *first = NULL;
     g_autofree char *last = NULL;
@@ -106,13 +108,28 @@ static gboolean take_numbers(const char *text, ImpRestrictions *restrictions, GE
         imp_error_set(error, IMP_E_ARGUMENT, "--numbers: '%s' is not like '900001-900999'", text);
         return FALSE;
     }
-    restrictions->has_numbers = TRUE;
-    restrictions->first_number = a;
-    restrictions->last_number = b;
+    return imp_numbers_add(content->pools, content->n_pools, pool, a, b, restrictions, error);
+}
+
+/* One range, or POOL=A-B for each pool, with commas between; they come before those of the release. */
+static gboolean take_numbers(const char *text, const ImpContent *content, ImpRestrictions *restrictions,
+                             GError **error)
+{
+    g_auto(GStrv) parts = g_strsplit(text, ",", IMP_CONTENT_POOLS_MAX + 1);
+    restrictions->n_numbers = 0;
+    for (char **part = parts; *part != NULL; part++) {
+        char *equals = strchr(*part, '=');
+        if (equals != NULL)
+            *equals = '\0';
+        if (!take_range(equals != NULL ? *part : NULL, equals != NULL ? equals + 1 : *part, content,
+                        restrictions, error))
+            return FALSE;
+    }
     return TRUE;
 }
 
-static gboolean take_options(const ImpCli *cli, ImpSealTerms *terms, GError **error)
+static gboolean take_options(const ImpCli *cli, const ImpContent *content, ImpSealTerms *terms,
+                             GError **error)
 {
     ImpRestrictions *restrictions = &terms->restrictions;
     if (!take_kind(cli, terms, error))
@@ -130,7 +147,7 @@ static gboolean take_options(const ImpCli *cli, ImpSealTerms *terms, GError **er
     if (imp_cli_has(cli, IMP_OPTION_DATES) && !take_dates(cli->values[IMP_OPTION_DATES], restrictions, error))
         return FALSE;
     if (imp_cli_has(cli, IMP_OPTION_NUMBERS) &&
-        !take_numbers(cli->values[IMP_OPTION_NUMBERS], restrictions, error))
+        !take_numbers(cli->values[IMP_OPTION_NUMBERS], content, restrictions, error))
         return FALSE;
     if (imp_cli_has(cli, IMP_OPTION_ENCRYPT_TO)) {
         g_free(terms->encrypt_to);
@@ -175,11 +192,12 @@ static gboolean take_cloud(const ImpCli *cli, ImpSealTerms *terms, const char *u
     return imp_http_key_digest(ca, terms->cloud_ca_sha256, error);
 }
 
-gboolean imp_seal_terms_read(const ImpCli *cli, ImpSealTerms *terms, GError **error)
+gboolean imp_seal_terms_read(const ImpCli *cli, const ImpContent *content, ImpSealTerms *terms,
+                             GError **error)
 {
     g_autofree char *cloud = NULL;
     terms->restrictions.count_on = IMP_COUNT_ON_PASS;
-    return terms_of_release(cli, terms, &cloud, error) && take_options(cli, terms, error) &&
+    return terms_of_release(cli, terms, &cloud, error) && take_options(cli, content, terms, error) &&
            take_cloud(cli, terms, cloud, error);
 }
 

@@ -22,7 +22,8 @@ typedef struct {
     guint8 cloud_ca_sha256[IMP_SHA256_BYTES]; /* JOB */
 } ImpSealTerms;
 
-/* From --recipe and --release, then from --kind, --units, … which come first. IMP_E_ARGUMENT: something is missing. */
-gboolean imp_seal_terms_read(const ImpCli *cli, ImpSealTerms *terms,
+/* From --recipe and --release, then from --kind, --units, … which come first, for an object with this content. IMP_E_ARGUMENT:
+ * something is missing. */
+gboolean imp_seal_terms_read(const ImpCli *cli, const ImpContent *content, ImpSealTerms *terms,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 void imp_seal_terms_done(ImpSealTerms *terms);

@@ -96,12 +96,13 @@ static ImpId image_id(const ImpContent *content, const char *release, const ImpR
 {
     guint8 digest[32];
     imp_content_digest(content, digest);
-    g_autofree char *text = g_strdup_printf(
-        "%d %" G_GUINT64_FORMAT " %d %" G_GUINT64_FORMAT " %d %" G_GINT64_FORMAT " %d %" G_GINT64_FORMAT
-        " %d %s",
-        restrictions->has_units, restrictions->units, restrictions->has_max_failures,
-        restrictions->max_failures, restrictions->has_not_before, restrictions->not_before_s,
-        restrictions->has_not_after, restrictions->not_after_s, (int)restrictions->count_on, release);
+    g_autofree char *text =
+        g_strdup_printf("%d %" G_GUINT64_FORMAT " %d %" G_GUINT64_FORMAT " %d %" G_GINT64_FORMAT
+                        " %d %" G_GINT64_FORMAT " %d %s%s",
+                        restrictions->has_units, restrictions->units, restrictions->has_max_failures,
+                        restrictions->max_failures, restrictions->has_not_before, restrictions->not_before_s,
+                        restrictions->has_not_after, restrictions->not_after_s, (int)restrictions->count_on,
+                        release, restrictions->free_rework ? " free-rework" : "");
     g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
     g_checksum_update(sum, digest, sizeof digest);
     g_checksum_update(sum, (const guchar *)content->name, (gssize)strlen(content->name) + 1);
@@ -152,20 +153,25 @@ static void say_content(const ImpCli *cli, const ImpContent *content)
                 content->n_segments, content->n_segments == 1 ? "" : "s");
 }
 
-/* Another authority knows nothing of this desk: say whose numbers these are. */
-static void say_numbers(const ImpCli *cli, const char *pool_id, const ImpRestrictions *restrictions)
+/* Another authority knows nothing of this desk: say whose numbers these are. The content's pools are narrowed already. */
+static void say_numbers(const ImpCli *cli, const ImpContent *content, const ImpRestrictions *restrictions)
 {
-    if (cli->json || pool_id == NULL)
-        return;
-    g_autofree char *range = restrictions->has_numbers ? imp_numbers_text(pool_id, restrictions->first_number,
-                                                                          restrictions->last_number)
-                                                       : NULL;
-    if (range != NULL)
-        fprintf(cli->env->out, "serial numbers: %s, given by this desk\n", range);
-    else
-        fprintf(cli->env->out,
+    for (gsize i = 0; !cli->json && i < content->n_pools; i++) {
+        const ImpNumberRange *range = NULL;
+        for (guint32 k = 0; k < restrictions->n_numbers; k++)
+            if (restrictions->numbers[k].pool_index == i)
+                range = &restrictions->numbers[k];
+        if (range != NULL) {
+            g_autofree char *recipe_id = imp_numbers_recipe_id(&content->pools[i], range);
+            g_autofree char *text = imp_numbers_text(recipe_id, range->first, range->last);
+            fprintf(cli->env->out, "serial numbers: %s, given by this desk\n", text);
+        } else {
+            fprintf(
+                cli->env->out,
                 "serial numbers: this desk's own, counted for pool %s here; others may give the same ones\n",
-                pool_id);
+                content->pools[i].id);
+        }
+    }
 }
 
 static gboolean all_finished(const Run *run)
@@ -296,9 +302,7 @@ gboolean imp_command_run(ImpCli *cli, GError **error)
         return FALSE;
     ImpRestrictions restrictions = {.count_on = IMP_COUNT_ON_PASS};
     g_autoptr(ImpObject) object = imp_recipe_object(cli, cli->arguments[0], release, &restrictions, error);
-    g_autofree char *pool_id =
-        object != NULL && object->content->n_pools > 0 ? g_strdup(object->content->pools[0].id) : NULL;
-    if (object == NULL || !imp_numbers_narrow(object->content, &restrictions, error) ||
+    if (object == NULL || !imp_numbers_narrow(IMP_IMAGE_SAP, object->content, &restrictions, error) ||
         !imp_given_check(object->content, given.items, given.n_items,
                          !imp_cli_has(cli, IMP_OPTION_VERIFY_ONLY), error) ||
         !imp_given_check_units(object->content,
@@ -320,7 +324,7 @@ gboolean imp_command_run(ImpCli *cli, GError **error)
                                 .n_given = given.n_items,
                                 .verify_only = imp_cli_has(cli, IMP_OPTION_VERIFY_ONLY)};
     say_content(cli, object->content);
-    say_numbers(cli, pool_id, &restrictions);
+    say_numbers(cli, object->content, &restrictions);
     gboolean good = (imp_cli_has(cli, IMP_OPTION_ON_CONTACT) ? imp_cli_run_on_contact : run_once)(
         cli, specs, several, &options, error);
     imp_authority_local_free(authority);

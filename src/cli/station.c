@@ -107,13 +107,17 @@ static void tell_numbers(const ImpCli *cli, ImpHttpClient *client)
         imp_remote_json(client, "GET", NULL, NULL, "/v1/images/%s", imp_answer_text(cli->result, "id"));
     const json_t *content = json_object_get(image, "content");
     const json_t *numbers = json_object_get(json_object_get(content, "restrictions"), "numbers");
-    const char *pool = json_string_value(json_array_get(json_object_get(content, "pools"), 0));
+    gsize i;
+    const json_t *range;
     if (numbers != NULL)
         json_object_set(cli->result, "numbers", (json_t *)numbers);
+    if (!cli->json)
+        json_array_foreach(numbers, i, range)
+            fprintf(cli->env->out, "  numbers %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT ", as pool %s\n",
+                    imp_answer_number(range, "first"), imp_answer_number(range, "last"),
+                    imp_answer_text(range, "pool"));
     if (numbers != NULL && !cli->json)
-        fprintf(cli->env->out, "  numbers %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT ", as pool %s\n  %s\n",
-                imp_answer_number(numbers, "first"), imp_answer_number(numbers, "last"),
-                pool != NULL ? pool : "", IMP_NUMBERS_WARNING);
+        fprintf(cli->env->out, "  %s\n", IMP_NUMBERS_WARNING);
     json_decref(image);
 }
 

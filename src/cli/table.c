@@ -32,7 +32,8 @@ const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
     [IMP_OPTION_MAX_FAILURES] = {"max-failures", 0, "NUMBER", "stop after so many failed units"},
     [IMP_OPTION_NAME] = {"name", 0, "NAME", "under this name"},
     [IMP_OPTION_NUMBER] = {"number", 0, "NUMBER", "the list's number (default: one more than the file's)"},
-    [IMP_OPTION_NUMBERS] = {"numbers", 0, "A-B", "the SAP's own numbers of the pool, first and last"},
+    [IMP_OPTION_NUMBERS] = {"numbers", 0, "A-B",
+                            "the SAP's own numbers, first and last; POOL=A-B,… of several pools"},
     [IMP_OPTION_ON_CONTACT] = {"on-contact", 0, NULL, "begin with every board that is put in, until Ctrl-C"},
     [IMP_OPTION_ORDER] = {"order", 0, "NUMBER", "the work order, kept in every record"},
     [IMP_OPTION_OUTPUT] = {"output", 'o', "FILE", "the file to write"},
@@ -58,6 +59,7 @@ const ImpOptionEntry imp_cli_options[IMP_OPTION_COUNT] = {
     [IMP_OPTION_SHARE] = {"share", 0, "FILE",
                           "the cloud's share (.share), of an image that its cloud releases"},
     [IMP_OPTION_SOCKET] = {"socket", 0, "PATH", "the station's control socket"},
+    [IMP_OPTION_STATION] = {"station", 0, NULL, "those of the station here, not of the cloud"},
     [IMP_OPTION_SUITE] = {"suite", 0, "1|2", "1: EC P-256 (default), 2: RSA 3072"},
     [IMP_OPTION_TO] = {"to", 0, "FILE", "the station's sealing key (its public half)"},
     [IMP_OPTION_TOKEN_FILE] = {"token-file", 0, "FILE", "read the token from a file"},
@@ -194,7 +196,7 @@ const ImpCommandEntry imp_cli_commands[] = {
      "it\n"
      "to the cloud.\n"
      "A SAP that takes serial numbers needs a range of its own (--numbers or the release's numbers), which\n"
-     "`imprint cloud pool split` takes out of the cloud's pool. Every station that runs the image gives the\n"
+     "`imprint pool split` takes out of the cloud's pool. Every station that runs the image gives the\n"
      "numbers of this range: load it on one station only."},
     {"inspect", "IMAGE", 1, 1, O(IMAGE_KEY) | O(AUTHOR_KEY) | O(SHARE), imp_command_inspect,
      "say what can be read of an image or an object",
@@ -237,6 +239,18 @@ const ImpCommandEntry imp_cli_commands[] = {
      "trust an author no longer; the author's images are blocked at once", NULL},
     {"station enrol", "[CODE]", 0, 1, STATION | O(CODE_FILE) | O(NAME), imp_command_station_enrol,
      "enrol the station at a cloud with a one-time code", NULL},
+
+    {"pool list", "", 0, 0, CLOUD | STATION | O(STATION), imp_command_pool_list,
+     "list serial number pools: what they give next, and how much is left",
+     "The cloud's; with --station or --socket those of a station, which gives the numbers of SAPs."},
+    {"pool show", "POOL", 1, 1, CLOUD | STATION | O(STATION), imp_command_pool_show,
+     "show one serial number pool and its definition", NULL},
+    {"pool set-next", "POOL NUMBER", 2, 2, CLOUD | O(REASON), imp_command_pool_set_next,
+     "skip ahead to a number; never back", NULL},
+    {"pool split", "POOL", 1, 1, CLOUD | O(NUMBER_COUNT) | O(REASON), imp_command_pool_split,
+     "take the next numbers out of the cloud's pool for ever, for a SAP",
+     "Prints the range, which belongs into the release of the SAP (numbers: A to B) or to imprint seal "
+     "--numbers."},
 
     {"cloud login", "URL", 1, 1, O(USER) | O(PASSWORD_FILE) | O(CA) | O(FINGERPRINT) | O(YES),
      imp_command_cloud_login, "log in at a cloud; later commands work there",
@@ -285,13 +299,6 @@ const ImpCommandEntry imp_cli_commands[] = {
     {"cloud image resume", "IMAGE", 1, 1, CLOUD | O(REASON), imp_command_cloud_image_resume, "go on", NULL},
     {"cloud image disable", "IMAGE", 1, 1, CLOUD | O(REASON) | O(YES), imp_command_cloud_image_disable,
      "end an image for ever", NULL},
-    {"cloud pool list", "", 0, 0, CLOUD, imp_command_cloud_pool_list, "list serial number pools", NULL},
-    {"cloud pool set-next", "POOL NUMBER", 2, 2, CLOUD | O(REASON), imp_command_cloud_pool_set_next,
-     "skip ahead to a number; never back", NULL},
-    {"cloud pool split", "POOL", 1, 1, CLOUD | O(NUMBER_COUNT) | O(REASON), imp_command_cloud_pool_split,
-     "take the next numbers out of the pool for ever, for a SAP",
-     "Prints the range, which belongs into the release of the SAP (numbers: A to B) or to imprint seal "
-     "--numbers."},
     {"cloud log", "", 0, 0, CLOUD | O(ALL) | O(CSV) | O(LIMIT) | O(IMAGE), imp_command_cloud_log,
      "show the records of all stations", NULL},
 };

@@ -328,12 +328,7 @@ static gboolean run_pools_list(ImpCloud *cloud, Job *job, GError **error)
         return FALSE;
     json_t *list = json_array();
     for (guint i = 0; i < pools->len; i++) {
-        const ImpLedgerPoolStatus *p = &g_array_index(pools, ImpLedgerPoolStatus, i);
-        json_array_append_new(list, json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I}", "pool", p->id,
-                                              "definition", p->definition, "next", (json_int_t)p->next,
-                                              "remaining", (json_int_t)p->remaining, "free",
-                                              (json_int_t)p->free, "held", (json_int_t)p->held, "used",
-                                              (json_int_t)p->used, "spent", (json_int_t)p->spent));
+        json_array_append_new(list, imp_ledger_pool_view(&g_array_index(pools, ImpLedgerPoolStatus, i)));
     }
     job->answer = json_pack("{s:o}", "pools", list);
     return TRUE;

@@ -61,7 +61,8 @@ typedef enum {
 typedef struct {
     char *name;
     ImpValueKind kind;
-    guint32 pool_index; /* IMP_VALUE_POOL: in pools[] */
+    guint32 pool_index; /* IMP_VALUE_POOL, and those with has_pool: in pools[] */
+    gboolean has_pool; /* BARCODE, GIVEN: an external pool sees to it that it is used for one unit only */
     guint64 read_address; /* IMP_VALUE_READ */
     guint32 read_bytes;
     char *rule; /* IMP_VALUE_BARCODE: a regular expression (PCRE) that the whole label must match */
@@ -234,14 +235,19 @@ typedef enum {
 } ImpCountOn;
 
 typedef struct {
+    guint32 pool_index; /* in the content's pools[] */
+    guint64 first, last; /* both inclusive, at most G_MAXINT64 */
+} ImpNumberRange;
+
+typedef struct {
     gboolean has_units;
     guint64 units; /* launches that may pass (or write: count_on) */
     gboolean has_max_failures;
     guint64 max_failures; /* launches that wrote and failed; at this number no new one begins */
     gboolean has_not_before, has_not_after;
     gint64 not_before_s, not_after_s; /* seconds since 1970 UTC, both inclusive */
-    gboolean has_numbers; /* SAP: its part of the pool (image/numbers.h) */
-    guint64 first_number, last_number; /* both inclusive, at most G_MAXINT64 */
+    guint32 n_numbers; /* SAP: its parts of the pools (image/numbers.h) */
+    ImpNumberRange numbers[IMP_CONTENT_POOLS_MAX]; /* by rising pool_index */
     ImpCountOn count_on;
     gboolean free_rework; /* a chip that has used up a unit uses up no second one */
 } ImpRestrictions;

@@ -177,12 +177,17 @@ static gboolean check_rule(const ImpValue *value, GError **error)
 
 static gboolean check_value(const ImpContent *content, const ImpValue *value, GError **error)
 {
-    if (value->redact && value->kind == IMP_VALUE_POOL)
+    gboolean numbered = value->kind == IMP_VALUE_POOL || value->has_pool;
+    if (value->has_pool && value->kind != IMP_VALUE_BARCODE && value->kind != IMP_VALUE_GIVEN)
+        return broken(error, "value '%s' has a pool, but comes neither from a label nor with the launch",
+                      value->name);
+    if (numbered && value->pool_index >= content->n_pools)
+        return broken(error, "value '%s' names a pool that is not there", value->name);
+    if (value->redact && numbered)
         return broken(error, "value '%s' is a number of a pool: the record always has it", value->name);
     switch (value->kind) {
     case IMP_VALUE_POOL:
-        return value->pool_index < content->n_pools ||
-               broken(error, "value '%s' names a pool that is not there", value->name);
+        return TRUE;
     case IMP_VALUE_READ:
         return check_bytes(value, "is read with", value->read_bytes, IMP_CONTENT_VALUE_BYTES_MAX, error);
     case IMP_VALUE_BARCODE:

@@ -112,6 +112,12 @@ static json_t *encode_segments(const ImpSegment *segments, gsize n_segments)
     return array;
 }
 
+static void set_pool(json_t *object, const ImpValue *value)
+{
+    if (value->has_pool)
+        set_number(object, "pool", value->pool_index);
+}
+
 static json_t *encode_values(const ImpContent *content)
 {
     json_t *array = json_array();
@@ -132,10 +138,12 @@ static json_t *encode_values(const ImpContent *content)
             break;
         case IMP_VALUE_BARCODE:
             set_text(object, "rule", value->rule);
+            set_pool(object, value);
             break;
         case IMP_VALUE_GIVEN:
             set_number(object, "min", value->size_min);
             set_number(object, "max", value->size_max);
+            set_pool(object, value);
             break;
         case IMP_VALUE_FROM_TEST:
             set_text(object, "block", value->block);
@@ -427,6 +435,13 @@ static void decode_segments(ImpJson *r, Decoder *decoder, GBytes *section, gsize
         imp_json_fault(r, "the segments do not fill their section");
 }
 
+static void get_pool(ImpJson *r, ImpValue *value)
+{
+    value->has_pool = imp_json_has(r, "pool");
+    if (value->has_pool)
+        value->pool_index = (guint32)imp_json_u64(r, "pool", 0, IMP_CONTENT_POOLS_MAX - 1);
+}
+
 static void decode_value(ImpJson *r, Decoder *decoder, gsize index)
 {
     ImpValue *value = &decoder->content->values[index];
@@ -446,10 +461,12 @@ static void decode_value(ImpJson *r, Decoder *decoder, gsize index)
         break;
     case IMP_VALUE_BARCODE:
         value->rule = g_strdup(imp_json_string(r, "rule", 1, IMP_CONTENT_TEXT_MAX));
+        get_pool(r, value);
         break;
     case IMP_VALUE_GIVEN:
         value->size_min = (guint32)imp_json_u64(r, "min", 1, IMP_CONTENT_PLACE_BYTES_MAX);
         value->size_max = (guint32)imp_json_u64(r, "max", value->size_min, IMP_CONTENT_PLACE_BYTES_MAX);
+        get_pool(r, value);
         break;
     case IMP_VALUE_FROM_TEST:
         value->block = g_strdup(imp_json_string(r, "block", 1, IMP_CONTENT_NAME_MAX));

@@ -289,6 +289,13 @@ static void describe_date(GPtrArray *to, const char *name, const json_t *restric
     add(to, name, "", "%s", text != NULL ? text : "?");
 }
 
+static void describe_range(GPtrArray *to, const json_t *range, const json_t *pool)
+{
+    g_autofree char *text = imp_numbers_text(text_of(pool, "id"), (guint64)number_of(range, "first"),
+                                             (guint64)number_of(range, "last"));
+    add(to, "numbers", text_of(pool, "id"), "%s", text);
+}
+
 GPtrArray *imp_describe_restrictions(const json_t *restrictions, const json_t *content)
 {
     GPtrArray *to = g_ptr_array_new_with_free_func(line_free);
@@ -303,13 +310,18 @@ GPtrArray *imp_describe_restrictions(const json_t *restrictions, const json_t *c
     describe_date(to, "not after", restrictions, "not_after_s");
     if (json_is_true(json_object_get(restrictions, "free_rework")))
         add(to, "rework count", "", "a chip that has used up a unit uses up no second one");
-    const json_t *numbers = json_object_get(restrictions, "numbers");
-    if (numbers != NULL) {
-        const json_t *pool = json_array_get(json_object_get(content, "pools"), 0);
-        g_autofree char *text = imp_numbers_text(text_of(pool, "id"), (guint64)number_of(numbers, "first"),
-                                                 (guint64)number_of(numbers, "last"));
-        add(to, "numbers", "", "%s", text);
-        add(to, "", "", "%s", IMP_NUMBERS_WARNING);
+    const json_t *pools = json_object_get(content, "pools");
+    const json_t *only = json_object_get(restrictions, "numbers");
+    const json_t *ranges = json_object_get(restrictions, "ranges");
+    gsize i;
+    json_t *range;
+    if (only != NULL)
+        describe_range(to, only, json_array_get(pools, 0));
+    json_array_foreach(ranges, i, range)
+    {
+        describe_range(to, range, json_array_get(pools, (gsize)number_of(range, "pool")));
     }
+    if (only != NULL || ranges != NULL)
+        add(to, "", "", "%s", IMP_NUMBERS_WARNING);
     return to;
 }

@@ -129,12 +129,12 @@ gboolean imp_opened_judge(const ImpOpened *opened, ImpContent *content, const gu
         return FALSE;
     }
     /* The digest is over the object's pool; what is carried out has the image's part of it. */
-    if (manifest->restrictions.has_numbers && clear->kind == IMP_IMAGE_JOB) {
+    if (manifest->restrictions.n_numbers > 0 && clear->kind == IMP_IMAGE_JOB) {
         imp_error_set(error, IMP_E_MANIFEST_INVALID, "image '%s': a JOB has no numbers of its own",
                       clear->name);
         return FALSE;
     }
-    if (!imp_numbers_narrow(content, &manifest->restrictions, error)) {
+    if (!imp_numbers_narrow(clear->kind, content, &manifest->restrictions, error)) {
         g_prefix_error(error, "image '%s': ", clear->name);
         return FALSE;
     }

@@ -72,57 +72,151 @@ gboolean imp_numbers_check_range(const ImpPoolUse *pool, guint64 first, guint64 
     return TRUE;
 }
 
+/* FALSE. */
 static gboolean refuse(GError **error, const char *why)
 {
     imp_error_set(error, IMP_E_ARGUMENT, "numbers: %s", why);
     return FALSE;
 }
 
+gboolean imp_numbers_is_external(const ImpPoolUse *pool)
+{
+    json_auto_t *definition = json_loads(pool->definition, 0, NULL);
+    return json_object_get(json_object_get(definition, "format"), "external") != NULL;
+}
+
+static const ImpNumberRange *range_of(const ImpRestrictions *restrictions, gsize pool_index)
+{
+    for (guint32 i = 0; i < restrictions->n_numbers; i++)
+        if (restrictions->numbers[i].pool_index == pool_index)
+            return &restrictions->numbers[i];
+    return NULL;
+}
+
+gboolean imp_numbers_complete(ImpImageKind kind, const ImpContent *content,
+                              const ImpRestrictions *restrictions, GError **error)
+{
+    for (gsize i = 0; kind == IMP_IMAGE_SAP && i < content->n_pools; i++) {
+        const char *id = content->pools[i].id;
+        if (range_of(restrictions, i) != NULL || imp_numbers_is_external(&content->pools[i]))
+            continue;
+        imp_error_set(
+            error, IMP_E_SAP_NUMBERS_MISSING,
+            "a SAP needs a range of its own of the pool %s: its station gives numbers without asking the "
+            "cloud,\n  which would give the same ones to other units. Take one out of the cloud's pool:\n"
+            "    imprint pool split %s --count N --reason TEXT\n"
+            "  and name what it prints: 'numbers: A to B' in the release, or --numbers %sA-B",
+            id, id, content->n_pools > 1 ? "POOL=" : "");
+        return FALSE;
+    }
+    return TRUE;
+}
+
 gboolean imp_numbers_check(ImpImageKind kind, const ImpContent *content, const ImpRestrictions *restrictions,
                            GError **error)
 {
-    gboolean takes = content->n_pools > 0;
-    if (restrictions->has_numbers && kind == IMP_IMAGE_JOB)
+    if (restrictions->n_numbers > 0 && kind == IMP_IMAGE_JOB)
         return refuse(error, "only a SAP has them; the numbers of a JOB come from its cloud");
-    if (restrictions->has_numbers && !takes)
-        return refuse(error, "it takes no number from a pool");
-    if (restrictions->has_numbers)
-        return imp_numbers_check_range(&content->pools[0], restrictions->first_number,
-                                       restrictions->last_number, error);
-    if (kind != IMP_IMAGE_SAP || !takes)
-        return TRUE;
-    imp_error_set(
-        error, IMP_E_SAP_NUMBERS_MISSING,
-        "a SAP needs a range of its own of the pool %s: its station gives numbers without asking the "
-        "cloud,\n  which would give the same ones to other units. Take one out of the cloud's pool:\n"
-        "    imprint cloud pool split %s --count N --reason TEXT\n"
-        "  and name what it prints: 'numbers: A to B' in the release, or --numbers A-B",
-        content->pools[0].id, content->pools[0].id);
-    return FALSE;
+    for (guint32 i = 0; i < restrictions->n_numbers; i++) {
+        const ImpNumberRange *range = &restrictions->numbers[i];
+        if (range->pool_index >= content->n_pools)
+            return refuse(error, "it takes no number from a pool");
+        if (imp_numbers_is_external(&content->pools[range->pool_index]))
+            return refuse(error, "those of an external pool come with the launches");
+        if (!imp_numbers_check_range(&content->pools[range->pool_index], range->first, range->last, error))
+            return FALSE;
+    }
+    return imp_numbers_complete(kind, content, restrictions, error);
 }
 
-gboolean imp_numbers_narrow(ImpContent *content, const ImpRestrictions *restrictions, GError **error)
+/* The index of the pool that is meant; -1 and an error. */
+static int find_pool(const ImpPoolUse *pools, gsize n_pools, const char *id, GError **error)
 {
-    if (!restrictions->has_numbers)
-        return TRUE;
-    if (content->n_pools == 0)
-        return refuse(error, "it takes no number from a pool");
-    ImpPoolUse *pool = &content->pools[0];
-    guint64 first = restrictions->first_number, last = restrictions->last_number, unused;
-    if (!imp_numbers_check_range(pool, first, last, error))
+    int found = -1;
+    for (gsize i = 0; i < n_pools; i++) {
+        if (id != NULL ? strcmp(pools[i].id, id) != 0 : imp_numbers_is_external(&pools[i]))
+            continue;
+        if (found >= 0) {
+            refuse(error, "it takes numbers from several pools: say of which one each range is (POOL=A-B)");
+            return -1;
+        }
+        found = (int)i;
+    }
+    if (found < 0)
+        refuse(error, id != NULL ? "it takes no number from a pool of that name"
+                                 : "it takes no number from a pool that has ranges");
+    return found;
+}
+
+gboolean imp_numbers_add(const ImpPoolUse *pools, gsize n_pools, const char *id, guint64 first, guint64 last,
+                         ImpRestrictions *restrictions, GError **error)
+{
+    int index = find_pool(pools, n_pools, id, error);
+    if (index < 0)
         return FALSE;
-    json_auto_t *definition = read_definition(pool, &unused, &unused, &unused, error);
-    if (definition == NULL)
+    guint32 at = 0;
+    while (at < restrictions->n_numbers && restrictions->numbers[at].pool_index < (guint32)index)
+        at++;
+    if (at < restrictions->n_numbers && restrictions->numbers[at].pool_index == (guint32)index)
+        return refuse(error, "a pool has one range");
+    g_assert(restrictions->n_numbers < G_N_ELEMENTS(restrictions->numbers));
+    memmove(&restrictions->numbers[at + 1], &restrictions->numbers[at],
+            (restrictions->n_numbers - at) * sizeof restrictions->numbers[0]);
+    restrictions->numbers[at] = (ImpNumberRange){(guint32)index, first, last};
+    restrictions->n_numbers++;
+    return TRUE;
+}
+
+/* Gives the pool another ID, and bounds unless range is NULL. */
+static gboolean narrow(ImpPoolUse *pool, const ImpNumberRange *range, GError **error)
+{
+    json_auto_t *definition = json_loads(pool->definition, 0, NULL);
+    char *id = range != NULL ? own_id(pool->id, range->first, range->last)
+                             : g_strconcat(pool->id, IMP_NUMBERS_STATION, NULL);
+    if (strlen(id) > IMP_CONTENT_NAME_MAX || definition == NULL) {
+        imp_error_set(error, IMP_E_LIMIT,
+                      "the pool %s would be called %s, which is longer than %d characters", pool->id, id,
+                      IMP_CONTENT_NAME_MAX);
+        g_free(id);
         return FALSE;
-    char *id = own_id(pool->id, first, last);
-    json_object_set_new(definition, "first", json_integer((json_int_t)first));
-    json_object_set_new(definition, "last", json_integer((json_int_t)last));
+    }
+    if (range != NULL) {
+        json_object_set_new(definition, "first", json_integer((json_int_t)range->first));
+        json_object_set_new(definition, "last", json_integer((json_int_t)range->last));
+    }
     json_object_set_new(definition, "id", json_string(id));
     g_free(pool->definition);
     pool->definition = imp_json_text(definition);
     g_free(pool->id);
     pool->id = id;
     return TRUE;
+}
+
+gboolean imp_numbers_narrow(ImpImageKind kind, ImpContent *content, const ImpRestrictions *restrictions,
+                            GError **error)
+{
+    for (guint32 i = 0; i < restrictions->n_numbers; i++) {
+        const ImpNumberRange *range = &restrictions->numbers[i];
+        if (range->pool_index >= content->n_pools)
+            return refuse(error, "it takes no number from a pool");
+        if (!imp_numbers_check_range(&content->pools[range->pool_index], range->first, range->last, error))
+            return FALSE;
+    }
+    for (gsize i = 0; i < content->n_pools; i++) {
+        ImpPoolUse *pool = &content->pools[i];
+        const ImpNumberRange *range = range_of(restrictions, i);
+        gboolean own = range != NULL || (kind == IMP_IMAGE_SAP && imp_numbers_is_external(pool));
+        if (own && !narrow(pool, range, error))
+            return FALSE;
+    }
+    return TRUE;
+}
+
+char *imp_numbers_recipe_id(const ImpPoolUse *pool, const ImpNumberRange *range)
+{
+    g_autofree char *suffix = own_id("", range->first, range->last);
+    g_assert(g_str_has_suffix(pool->id, suffix));
+    return g_strndup(pool->id, strlen(pool->id) - strlen(suffix));
 }
 
 char *imp_numbers_text(const char *pool_id, guint64 first, guint64 last)

@@ -9,6 +9,27 @@ static const char *const count_on_names[] = {[IMP_COUNT_ON_PASS] = "pass", [IMP_
 /* Seconds since 1970 until the year 10000: every calendar can still print it. */
 #define TIME_MAX_S G_GINT64_CONSTANT(253402300799)
 
+/* Of the first pool alone, as images had it before there were several. */
+static void encode_numbers(const ImpRestrictions *restrictions, json_t *object)
+{
+    const ImpNumberRange *range = restrictions->numbers;
+    if (restrictions->n_numbers == 1 && range->pool_index == 0) {
+        json_object_set_new(
+            object, "numbers",
+            json_pack("{s:I, s:I}", "first", (json_int_t)range->first, "last", (json_int_t)range->last));
+        return;
+    }
+    json_t *list = json_array();
+    for (guint32 i = 0; i < restrictions->n_numbers; i++)
+        json_array_append_new(list,
+                              json_pack("{s:I, s:I, s:I}", "first", (json_int_t)range[i].first, "last",
+                                        (json_int_t)range[i].last, "pool", (json_int_t)range[i].pool_index));
+    if (restrictions->n_numbers > 0)
+        json_object_set_new(object, "ranges", list);
+    else
+        json_decref(list);
+}
+
 json_t *imp_restrictions_encode(const ImpRestrictions *restrictions)
 {
     json_t *object = json_object();
@@ -23,11 +44,16 @@ json_t *imp_restrictions_encode(const ImpRestrictions *restrictions)
         json_object_set_new(object, "not_after_s", json_integer(restrictions->not_after_s));
     if (restrictions->free_rework)
         json_object_set_new(object, "free_rework", json_true());
-    if (restrictions->has_numbers)
-        json_object_set_new(object, "numbers",
-                            json_pack("{s:I, s:I}", "first", (json_int_t)restrictions->first_number, "last",
-                                      (json_int_t)restrictions->last_number));
+    encode_numbers(restrictions, object);
     return object;
+}
+
+static void decode_range(ImpJson *r, ImpNumberRange *range)
+{
+    range->first = imp_json_u64(r, "first", 0, G_MAXINT64);
+    range->last = imp_json_u64(r, "last", 0, G_MAXINT64);
+    if (range->first > range->last)
+        imp_json_fault(r, "'first' is greater than 'last'");
 }
 
 static void decode_numbers(ImpJson *outer, ImpErrorCode wrong, ImpErrorCode unknown,
@@ -36,13 +62,31 @@ static void decode_numbers(ImpJson *outer, ImpErrorCode wrong, ImpErrorCode unkn
     GError *fault = NULL;
     ImpJson r;
     imp_json_begin(&r, imp_json_object(outer, "numbers"), "numbers", wrong, unknown);
-    restrictions->has_numbers = TRUE;
-    restrictions->first_number = imp_json_u64(&r, "first", 0, G_MAXINT64);
-    restrictions->last_number = imp_json_u64(&r, "last", 0, G_MAXINT64);
-    if (restrictions->first_number > restrictions->last_number)
-        imp_json_fault(&r, "'first' is greater than 'last'");
+    restrictions->n_numbers = 1;
+    decode_range(&r, &restrictions->numbers[0]);
     if (!imp_json_end(&r, &fault))
         imp_json_take(outer, fault);
+}
+
+static void decode_ranges(ImpJson *outer, ImpErrorCode wrong, ImpErrorCode unknown,
+                          ImpRestrictions *restrictions)
+{
+    const json_t *list = imp_json_array(outer, "ranges", 1, IMP_CONTENT_POOLS_MAX);
+    for (gsize i = 0; i < json_array_size(list); i++) {
+        ImpNumberRange *range = &restrictions->numbers[i];
+        GError *fault = NULL;
+        ImpJson r;
+        imp_json_begin(&r, json_array_get(list, i), "range", wrong, unknown);
+        range->pool_index = (guint32)imp_json_u64(&r, "pool", 0, IMP_CONTENT_POOLS_MAX - 1);
+        decode_range(&r, range);
+        if (i > 0 && range->pool_index <= range[-1].pool_index)
+            imp_json_fault(&r, "'pool' does not rise");
+        if (!imp_json_end(&r, &fault))
+            imp_json_take(outer, fault);
+    }
+    restrictions->n_numbers = (guint32)json_array_size(list);
+    if (imp_json_ok(outer) && restrictions->n_numbers == 1 && restrictions->numbers[0].pool_index == 0)
+        imp_json_fault(outer, "'ranges' of the first pool alone is written as 'numbers'");
 }
 
 gboolean imp_restrictions_decode(const json_t *object, ImpErrorCode wrong, ImpErrorCode unknown,
@@ -70,6 +114,8 @@ gboolean imp_restrictions_decode(const json_t *object, ImpErrorCode wrong, ImpEr
     restrictions.free_rework = imp_json_has(&r, "free_rework") && imp_json_bool(&r, "free_rework");
     if (imp_json_has(&r, "numbers"))
         decode_numbers(&r, wrong, unknown, &restrictions);
+    else if (imp_json_has(&r, "ranges"))
+        decode_ranges(&r, wrong, unknown, &restrictions);
     if (!imp_json_end(&r, error))
         return FALSE;
     *out_restrictions = restrictions;

@@ -117,7 +117,7 @@ static ImpStatement *decode(const char *text, gsize n_text, GError **error)
     if (restrictions != NULL &&
         !imp_restrictions_decode(restrictions, code, code, &statement->restrictions, &inner))
         imp_json_take(&r, g_steal_pointer(&inner));
-    if (statement->restrictions.has_numbers)
+    if (statement->restrictions.n_numbers > 0)
         imp_json_fault(&r, "'numbers' belongs to a SAP; the numbers of a JOB come from its cloud");
     statement->rework = imp_json_has(&r, "rework") ? (ImpReworkMode)imp_json_word(&r, "rework", rework_names,
                                                                                   G_N_ELEMENTS(rework_names))

@@ -10,10 +10,6 @@ static gboolean unable(const ImpContent *content, const char *what, GError **err
 gboolean imp_launch_able(const ImpContent *content, GError **error)
 {
     const char *what = NULL;
-    if (content->rework != IMP_REWORK_NEW_VALUES)
-        what = "a rule for a chip that passed before";
-    else if (content->n_pools > 1)
-        what = "numbers of several pools";
     for (gsize i = 0; what == NULL && i < content->n_steps; i++)
         if (content->steps[i].kind == IMP_STEP_PROTECT &&
             imp_device_lock_of(content->device, content->steps[i].level) == NULL)

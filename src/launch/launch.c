@@ -23,6 +23,7 @@ struct ImpLaunch {
     gboolean started, cancelled, finished;
     gboolean attached;
     gboolean unlocking; /* the chip was locked: it may be erased to get in */
+    gboolean told; /* the chip, where the image's rule for rework asks for it */
     gboolean finishing; /* the steps are over, one way or the other */
     gboolean compared; /* verify_only: the comparison has been submitted */
     gboolean reads_done; /* what no step names has been read before all steps */
@@ -328,9 +329,57 @@ static gboolean next_finally(ImpLaunch *launch)
     return FALSE;
 }
 
+/* Whether chips can be told apart by this: a blank one has no ID. */
+static gboolean is_unique(const guint8 *uid, gsize n_uid)
+{
+    for (gsize i = 1; i < n_uid; i++)
+        if (uid[i] != uid[0])
+            return TRUE;
+    return n_uid > 0 && uid[0] != 0x00 && uid[0] != 0xff;
+}
+
+static void take_numbers(ImpLaunch *launch, const ImpAnswer *answer);
+static void next(ImpLaunch *launch);
+
+static void on_identified(gpointer user, const ImpAnswer *answer, const GError *error)
+{
+    ImpLaunch *launch = user;
+    if (error != NULL) {
+        keep_error(launch, g_error_copy(error));
+    } else {
+        launch->answer.kept = answer->kept;
+        take_numbers(launch, answer);
+    }
+    next(launch);
+}
+
+/* Once, when the chip is known: the image's rule for a chip that comes again, before numbers are written. TRUE: it goes on
+ * when the answer is there. */
+static gboolean tell_chip(ImpLaunch *launch)
+{
+    const ImpReport *report = &launch->report;
+    gboolean must = launch->answer.identify || launch->content->rework != IMP_REWORK_NEW_VALUES;
+    /* A unit that is only compared is no launch of its own at the authority. */
+    if (!must || launch->view.verify_only || launch->told || !launch->attached || launch->error != NULL ||
+        launch->cancelled)
+        return FALSE;
+    launch->told = TRUE;
+    if (!is_unique(report->uid, report->n_uid)) {
+        imp_error_set(&launch->error, IMP_E_UNIT_NOT_IDENTIFIED,
+                      "'%s' has a rule for chips that come again, and this one has no unique ID",
+                      launch->content->name);
+        return FALSE;
+    }
+    launch->authority->ops->identify(launch->authority, &launch->want.launch, report->uid, report->n_uid,
+                                     on_identified, launch);
+    return TRUE;
+}
+
 /* Submits the next command; nothing is at work. */
 static void next(ImpLaunch *launch)
 {
+    if (tell_chip(launch))
+        return;
     if (!launch->finishing && next_step(launch))
         return;
     if (launch->view.verify_only || !next_finally(launch))
@@ -480,7 +529,7 @@ static void log_given(ImpLaunch *launch)
     }
 }
 
-/* The permit's numbers become the values of their pools. */
+/* The permit's numbers become the values of their pools; those that the chip has already, in their place. */
 static void take_numbers(ImpLaunch *launch, const ImpAnswer *answer)
 {
     const ImpContent *content = launch->content;
@@ -490,6 +539,7 @@ static void take_numbers(ImpLaunch *launch, const ImpAnswer *answer)
         if (content->values[v].kind != IMP_VALUE_POOL)
             continue;
         const char *pool = content->pools[content->values[v].pool_index].id;
+        g_clear_pointer(&launch->values[v], g_bytes_unref);
         for (guint32 i = 0; i < launch->report.n_numbers && launch->values[v] == NULL; i++)
             if (strcmp(answer->numbers[i].pool, pool) == 0)
                 launch->values[v] = g_bytes_new(answer->numbers[i].bytes, answer->numbers[i].n_bytes);
@@ -572,6 +622,25 @@ ImpLaunch *imp_launch_new(const ImpLaunchOptions *options)
     return launch;
 }
 
+/* What came with the launch and is a number, for its pool. One that is too long is refused there, as if none was given. */
+static void give_numbers(ImpLaunch *launch)
+{
+    const ImpContent *content = launch->content;
+    for (gsize v = 0; v < content->n_values; v++) {
+        gsize n_bytes = 0;
+        const guint8 *bytes =
+            launch->values[v] != NULL ? g_bytes_get_data(launch->values[v], &n_bytes) : NULL;
+        ImpGivenNumber *given = &launch->want.given[launch->want.n_given];
+        if (!content->values[v].has_pool || n_bytes == 0 || n_bytes > sizeof given->bytes ||
+            launch->want.n_given == G_N_ELEMENTS(launch->want.given))
+            continue;
+        g_strlcpy(given->pool, content->pools[content->values[v].pool_index].id, sizeof given->pool);
+        memcpy(given->bytes, bytes, n_bytes);
+        given->n_bytes = (guint8)n_bytes;
+        launch->want.n_given++;
+    }
+}
+
 void imp_launch_start(ImpLaunch *launch)
 {
     g_assert(!launch->started);
@@ -599,6 +668,7 @@ void imp_launch_start(ImpLaunch *launch)
         finish(launch, IMP_LAUNCH_REFUSED);
         return;
     }
+    give_numbers(launch);
     launch->authority->ops->start(launch->authority, &launch->want, on_started, launch);
 }
 

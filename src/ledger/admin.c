@@ -1,6 +1,7 @@
 /* What people do and look at: pools, launches in work, settling. */
 #include "ledger/core.h"
 
+#include <jansson.h>
 #include <string.h>
 
 /* ---- pools ---- */
@@ -65,6 +66,24 @@ GArray *imp_ledger_pool_list(ImpLedger *ledger, const char *account, GError **er
         read_pool(ledger, &row, &g_array_index(pools, ImpLedgerPoolStatus, pools->len - 1));
     }
     return imp_sql_take(&ledger->sql, error) ? g_steal_pointer(&pools) : NULL;
+}
+
+json_t *imp_ledger_pool_view(const ImpLedgerPoolStatus *status)
+{
+    json_t *view =
+        json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "pool", status->id, "definition", status->definition,
+                  "free", (json_int_t)status->free, "held", (json_int_t)status->held, "used",
+                  (json_int_t)status->used, "spent", (json_int_t)status->spent);
+    if (status->external) { /* what comes with the launches has neither a next one nor an end */
+        json_object_set_new(view, "external", json_true());
+        return view;
+    }
+    json_object_set_new(view, "next", json_integer((json_int_t)MIN(status->next, (guint64)G_MAXINT64)));
+    json_object_set_new(view, "remaining",
+                        json_integer((json_int_t)MIN(status->remaining, (guint64)G_MAXINT64)));
+    if (status->next_text[0] != '\0')
+        json_object_set_new(view, "next_text", json_string(status->next_text));
+    return view;
 }
 
 /* Is next one of the pool's numbers, or what comes after the last? */

@@ -281,17 +281,15 @@ gboolean imp_journal_identified(ImpLedger *ledger, const ImpIdentify *told, cons
         return FALSE;
     gsize n_bytes;
     g_autofree guint8 *numbers = core_numbers_pack(answer->numbers, answer->n_numbers, &n_bytes);
-    gint64 n =
-        imp_sql_run(&ledger->sql,
-                    "UPDATE launch SET uid = ?1, kept = ?2, numbers = ?3 WHERE id = ?4 AND station = 0 AND "
-                    "own = 0 AND state = " SQL_OPEN " AND phase = ?5",
-                    "bibdi", told->uid, (gsize)told->n_uid, (gint64)(answer->kept != 0), numbers, n_bytes,
-                    &told->launch, (gint64)CORE_BEGUN);
+    gint64 n = imp_sql_run(
+        &ledger->sql,
+        "UPDATE launch SET uid = ?1, kept = ?2, numbers = ?3 WHERE id = ?4 AND station = 0 AND "
+        "own = 0 AND state = " SQL_OPEN,
+        "bibd", told->uid, (gsize)told->n_uid, (gint64)(answer->kept != 0), numbers, n_bytes, &told->launch);
     gboolean ok = n == 1 || !imp_sql_ok(&ledger->sql);
     if (!ok) {
         char id[IMP_ID_TEXT_SIZE];
-        imp_error_set(error, IMP_E_STATE, "the launch %s is not begun, or is writing already",
-                      imp_id_text(&told->launch, id));
+        imp_error_set(error, IMP_E_STATE, "the launch %s is not at work", imp_id_text(&told->launch, id));
     }
     return core_leave(ledger, ok, error);
 }

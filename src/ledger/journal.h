@@ -30,7 +30,7 @@ gboolean imp_journal_begun(ImpLedger *ledger, const ImpWant *want, const ImpAnsw
                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* JOB: journals what the cloud answered when it was told the launch's chip: its ID, and the numbers that are written now.
- * IMP_E_STATE: the launch is not begun, or writing. */
+ * Before WRITING, or after it if the chip could only be known by erasing it. IMP_E_STATE: the launch is not at work. */
 gboolean imp_journal_identified(ImpLedger *ledger, const ImpIdentify *told, const ImpAnswer *answer,
                                 GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

@@ -197,6 +197,9 @@ gboolean imp_ledger_pool_get(ImpLedger *ledger, const char *account, const char 
 GArray *imp_ledger_pool_list(ImpLedger *ledger, const char *account,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT; /* ImpLedgerPoolStatus */
 
+/* The status as people see it, at the cloud and at a station (api/types.yaml: PoolStatus); a new reference. */
+struct json_t *imp_ledger_pool_view(const ImpLedgerPoolStatus *status) G_GNUC_WARN_UNUSED_RESULT;
+
 /* The next new number will be next (one of the pool's, or last + step: none left). Forward only: IMP_E_STATE. Returned
  * numbers below it are still given first. act->reason is needed. */
 gboolean imp_ledger_pool_set_next(ImpLedger *ledger, const char *account, const char *pool, guint64 next,

@@ -262,6 +262,50 @@ static void check_fit(ImpJson *r, const ImpPool *pool)
     }
 }
 
+/* base to the power of digits, less one, at most IMP_POOL_NUMBER_MAX. */
+static guint64 largest(guint base, guint32 digits)
+{
+    guint64 value = 0;
+    for (guint32 i = 0; i < digits; i++) {
+        if (value > ((guint64)IMP_POOL_NUMBER_MAX - (base - 1)) / base)
+            return IMP_POOL_NUMBER_MAX;
+        value = value * base + (base - 1);
+    }
+    return value;
+}
+
+guint64 imp_pool_format_last(const ImpPool *pool)
+{
+    guint32 digits = 0;
+    gboolean hexadecimal = FALSE;
+    switch (pool->format) {
+    case IMP_POOL_DECIMAL:
+        return largest(10, pool->width);
+    case IMP_POOL_HEX:
+        return largest(16, pool->width);
+    case IMP_POOL_BCD:
+        return largest(10, 2 * pool->width);
+    case IMP_POOL_BINARY:
+        return largest(256, pool->width);
+    case IMP_POOL_TEXT:
+        g_free(imp_pool_template_fault(pool->text, &digits, &hexadecimal));
+        return digits > 0 ? largest(hexadecimal ? 16 : 10, digits) : IMP_POOL_NUMBER_MAX;
+    case IMP_POOL_BYTES:
+        return odometer_size(pool) - 1;
+    case IMP_POOL_EUI48:
+    case IMP_POOL_EUI64: {
+        /* To the last address with the same first byte: the next one is a group's. */
+        guint64 low = (G_GUINT64_CONSTANT(1) << (8 * (pool->width - 1))) - 1;
+        return MIN(low - (pool->base & low), (guint64)IMP_POOL_NUMBER_MAX);
+    }
+    case IMP_POOL_LIST:
+        return pool->n_list - 1;
+    case IMP_POOL_EXTERNAL:
+        break;
+    }
+    return IMP_POOL_NUMBER_MAX;
+}
+
 /* ---- definitions ---- */
 
 static gboolean read_document(const json_t *document, ImpPool *out_pool, GError **error)

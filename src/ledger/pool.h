@@ -109,6 +109,9 @@ gboolean imp_pool_contains(const ImpPool *pool, guint64 number);
  * of them. */
 guint64 imp_pool_capacity(const ImpPool *pool, guint64 next);
 
+/* The greatest number that the format can write, whatever the pool's last is. */
+guint64 imp_pool_format_last(const ImpPool *pool);
+
 /* Makes bytes and text of one number; it must be one of the pool's, and the pool not external. real_us: the authority's
  * clock, for the date in a text. */
 void imp_pool_format(const ImpPool *pool, guint64 number, gint64 real_us, ImpNumber *out_number);

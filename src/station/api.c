@@ -125,6 +125,13 @@ static void get_statistics(ImpApi *api, Ask *ask)
     reply_or_error(ask->request, 200, document, error);
 }
 
+static void get_pools(ImpApi *api, Ask *ask)
+{
+    GError *error = NULL;
+    json_t *list = imp_station_pools(api->station, &error);
+    reply_or_error(ask->request, 200, list != NULL ? with("pools", list) : NULL, error);
+}
+
 static void get_images(ImpApi *api, Ask *ask)
 {
     reply(ask->request, 200, with("images", imp_station_images(api->station)));
@@ -584,7 +591,8 @@ static const Handler h_status = {get_status, {NULL}}, h_statistics = {get_statis
                      h_keys = {get_keys, {NULL}}, h_grant = {post_key, {NULL}},
                      h_revoke = {delete_key, {NULL}}, h_trust = {get_trust, {NULL}},
                      h_add_trust = {post_trust, {NULL}}, h_remove_trust = {delete_trust, {NULL}},
-                     h_cloud = {get_cloud, {NULL}}, h_enrol = {post_enrol, {NULL}};
+                     h_pools = {get_pools, {NULL}}, h_cloud = {get_cloud, {NULL}},
+                     h_enrol = {post_enrol, {NULL}};
 
 /* On the server's thread. */
 static int open_upload(ImpHttpRequest *request, gpointer user, GError **error)
@@ -636,6 +644,7 @@ static const ImpHttpRoute routes[] = {
     ROUTE("GET", "/v1/trust", NONE, 0, h_trust),
     ROUTE("POST", "/v1/trust", MEMORY, JSON_BODY_MAX, h_add_trust),
     ROUTE("DELETE", "/v1/trust/{id}", NONE, 0, h_remove_trust),
+    ROUTE("GET", "/v1/pools", NONE, 0, h_pools),
     ROUTE("GET", "/v1/cloud", NONE, 0, h_cloud),
     ROUTE("POST", "/v1/enrol", MEMORY, JSON_BODY_MAX, h_enrol),
 };

@@ -246,8 +246,7 @@ ImpImage *imp_launches_open(ImpStation *station, const ImpStoreEntry *entry, GEr
         return NULL;
     }
     /* Whoever sealed it: this station gives numbers only where it is their authority. */
-    if (!image->restrictions.has_numbers &&
-        !imp_numbers_check(image->clear->kind, image->content, &image->restrictions, error)) {
+    if (!imp_numbers_complete(image->clear->kind, image->content, &image->restrictions, error)) {
         g_prefix_error(error, "image %s: ", image->clear->name);
         return NULL;
     }

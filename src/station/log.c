@@ -133,3 +133,14 @@ json_t *imp_station_statistics(ImpStation *station, GError **error)
     json_object_set_new(document, "ports", list);
     return document;
 }
+
+json_t *imp_station_pools(ImpStation *station, GError **error)
+{
+    g_autoptr(GArray) pools = imp_ledger_pool_list(station->ledger, NULL, error);
+    if (pools == NULL)
+        return NULL;
+    json_t *list = json_array();
+    for (guint i = 0; i < pools->len; i++)
+        json_array_append_new(list, imp_ledger_pool_view(&g_array_index(pools, ImpLedgerPoolStatus, i)));
+    return list;
+}

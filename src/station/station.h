@@ -56,6 +56,7 @@ ImpEvents *imp_station_events(ImpStation *station);
 json_t *imp_station_status(ImpStation *station);
 json_t *imp_station_cloud(ImpStation *station);
 json_t *imp_station_statistics(ImpStation *station, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+json_t *imp_station_pools(ImpStation *station, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 json_t *imp_station_images(ImpStation *station);
 json_t *imp_station_image(ImpStation *station, const ImpStoreEntry *entry);
 /* The same with its content, as far as it can be opened. */

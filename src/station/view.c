@@ -206,7 +206,7 @@ static const char *step_name(ImpStepKind kind)
     return names[kind];
 }
 
-static json_t *restrictions_of(const ImpRestrictions *limits)
+static json_t *restrictions_of(const ImpContent *content, const ImpRestrictions *limits)
 {
     json_t *document = json_object();
     if (limits->has_units)
@@ -217,12 +217,19 @@ static json_t *restrictions_of(const ImpRestrictions *limits)
         json_object_set_new(document, "not_before_s", json_integer(limits->not_before_s));
     if (limits->has_not_after)
         json_object_set_new(document, "not_after_s", json_integer(limits->not_after_s));
-    if (limits->has_numbers) {
-        json_t *numbers = json_object();
-        set_u64(numbers, "first", limits->first_number);
-        set_u64(numbers, "last", limits->last_number);
-        json_object_set_new(document, "numbers", numbers);
+    if (limits->free_rework)
+        json_object_set_new(document, "free_rework", json_true());
+    json_t *numbers = json_array();
+    for (guint32 i = 0; i < limits->n_numbers; i++) {
+        const ImpNumberRange *range = &limits->numbers[i];
+        json_array_append_new(numbers,
+                              json_pack("{s:s, s:I, s:I}", "pool", content->pools[range->pool_index].id,
+                                        "first", (json_int_t)range->first, "last", (json_int_t)range->last));
     }
+    if (limits->n_numbers > 0)
+        json_object_set_new(document, "numbers", numbers);
+    else
+        json_decref(numbers);
     return document;
 }
 
@@ -248,7 +255,7 @@ void imp_view_add_content(json_t *document, const ImpImage *image)
     json_object_set_new(out, "steps", steps);
     json_object_set_new(out, "values", values);
     json_object_set_new(out, "pools", pools);
-    json_object_set_new(out, "restrictions", restrictions_of(&image->restrictions));
+    json_object_set_new(out, "restrictions", restrictions_of(content, &image->restrictions));
     json_object_set_new(document, "content", out);
 }
 

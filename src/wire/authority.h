@@ -4,8 +4,9 @@
  *
  * A launch that only compares a unit with the image asks nobody: compare, then end.
  *
- * Order of calls for any other launch: start; then, if it was begun, identify at most once and only before writing (it must come
- * first where the answer to start says so); writing at most once; then end exactly once.
+ * Order of calls for any other launch: start; then, if it was begun, identify at most once, and before a number is written
+ * (where the answer to start says so it must come; before writing, unless a locked chip is erased to know it); writing at
+ * most once; then end exactly once.
  * Thread rule: all calls and callbacks on the event loop's thread. */
 #pragma once
 

@@ -213,7 +213,7 @@ class Author(imptest.TestCase):
         before = self.read("x.impo")
         args = ["seal", "x.impo", "--author-key", "alice.key", "-o", "x.imp"]
         refused = self.imprint(*args, "--kind", "sap", status=2)
-        for words in ("E4012", "imprint cloud pool split widget-serial", "--numbers", "would give the same"):
+        for words in ("E4012", "imprint pool split widget-serial", "--numbers", "would give the same"):
             self.assertIn(words, refused)
         rows = [("500-1495", "E4013"), ("5-100", "E4013"), ("10-100000", "E4013"), ("15-100", "E4013"), ("100-90", "--numbers"),
                 ("all", "--numbers"), ("010-100", "--numbers"), ("-5", "--numbers")]
@@ -223,7 +223,7 @@ class Author(imptest.TestCase):
         args += ["--recipe", "recipe.yaml", "--release", "bench"]
         self.assertIn("load it on one station only", self.imprint(*args))
         for more, first, last in (([], 500, 1490), (["--numbers", "10-20"], 10, 20), (["--numbers", "10 to 20"], 10, 20)):
-            self.assertEqual(self.json(*args, *more)["numbers"], {"first": first, "last": last})
+            self.assertEqual(self.json(*args, *more)["numbers"], [{"pool": "widget-serial", "first": first, "last": last}])
             keys = ["--image-key", "image.key", "--author-key", "alice.pub"]
             inspected = self.json("inspect", "x.imp", *keys)
             self.assertEqual(inspected["restrictions"]["numbers"], {"first": first, "last": last})

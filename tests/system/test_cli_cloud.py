@@ -127,22 +127,22 @@ class Cloud(imptest.TestCase):
         self.imprint("cloud", "image", "disable", "Widget", "--yes")
         self.imprint("cloud", "image", "resume", "Widget", status=3)
         # numbers only go forward, and with a reason
-        pool = self.json("cloud", "pool", "list")["pools"][0]
+        pool = self.json("pool", "list")["pools"][0]
         self.assertEqual(pool["pool"], "widget-serial")
-        self.assertIn("--reason", self.imprint("cloud", "pool", "set-next", "widget-serial", "100", status=2))
-        self.imprint("cloud", "pool", "set-next", "widget-serial", "100", "--reason", "labels")
-        self.assertEqual(self.json("cloud", "pool", "list")["pools"][0]["next"], 100)
-        self.imprint("cloud", "pool", "set-next", "widget-serial", "99", "--reason", "labels", status=3)
+        self.assertIn("--reason", self.imprint("pool", "set-next", "widget-serial", "100", status=2))
+        self.imprint("pool", "set-next", "widget-serial", "100", "--reason", "labels")
+        self.assertEqual(self.json("pool", "list")["pools"][0]["next"], 100)
+        self.imprint("pool", "set-next", "widget-serial", "99", "--reason", "labels", status=3)
         # a range for a SAP is gone for the cloud
-        split = ["cloud", "pool", "split", "widget-serial", "--count", "50"]
+        split = ["pool", "split", "widget-serial", "--count", "50"]
         self.assertIn("--reason", self.imprint(*split, status=2))
-        self.assertIn("--count", self.imprint(*split[:4], "--reason", "bench", status=2))
+        self.assertIn("--count", self.imprint(*split[:3], "--reason", "bench", status=2))
         self.assertIn("numbers: 100 to 149", self.imprint(*split, "--reason", "bench"))
         taken = self.json(*split, "--reason", "bench")
         self.assertEqual((taken["first"], taken["last"]), (150, 199))
-        self.assertEqual(self.json("cloud", "pool", "list")["pools"][0]["next"], 200)
-        self.assertIn("E5008", self.imprint(*split[:4], "--count", "99801", "--reason", "bench", status=3))
-        self.assertEqual(self.json("cloud", "pool", "list")["pools"][0]["next"], 200)
+        self.assertEqual(self.json("pool", "list")["pools"][0]["next"], 200)
+        self.assertIn("E5008", self.imprint(*split[:3], "--count", "99801", "--reason", "bench", status=3))
+        self.assertEqual(self.json("pool", "list")["pools"][0]["next"], 200)
         # nothing has been made yet
         self.assertEqual(self.json("cloud", "log")["records"], [])
         self.imprint("cloud", "log", "--csv", "log.csv")

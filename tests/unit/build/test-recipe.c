@@ -7,7 +7,8 @@
  *     the message, or what was built
  *
  * A recipe may begin with variables in a comment: # -D A=1 -D B=2. The recipes stand in a folder with app.hex (16 bytes at 0, 4 bytes at 0x100), more.hex (4 bytes at 0x10001080), ram.hex (4 bytes at
- * 0x20000000), broken.hex, blob.bin (8 bytes), empty.bin, app.s19 (as app.hex), named.bin (begins like ELF) and plain.dat (8 bytes). With REGENERATE set the program prints the files anew: look at every
+ * 0x20000000), broken.hex, blob.bin (8 bytes), empty.bin, app.s19 (as app.hex), named.bin (begins like ELF), plain.dat (8 bytes), and lists of
+ * numbers: serials.txt, macs.txt (hexadecimal), twice.txt, gap.txt, binary.txt. With REGENERATE set the program prints the files anew: look at every
  * difference. */
 #include <errno.h>
 #include <glib/gstdio.h>
@@ -33,6 +34,11 @@ static const struct {
     {"named.bin", "\x7F"
                   "ELF"},
     {"plain.dat", "12345678"},
+    {"serials.txt", "K-70\nK-8\nK-1234567\n"},
+    {"macs.txt", "70B3D51A2000\r\n70b3d51a2007"},
+    {"twice.txt", "A\nB\nA\n"},
+    {"gap.txt", "A\n\nB\n"},
+    {"binary.txt", "A\xff\n"},
 };
 
 typedef struct {
@@ -88,6 +94,8 @@ static void describe_values(GString *out, const ImpContent *c)
             g_string_append_printf(out, "given %u to %u", v->size_min, v->size_max);
         else
             g_string_append_printf(out, "from-test %s %u", v->block, v->block_bytes);
+        if (v->has_pool)
+            g_string_append_printf(out, " pool %u", v->pool_index);
         g_string_append_printf(out, "%s%s\n", v->log ? " log" : "", v->redact ? " redact" : "");
     }
     for (gsize i = 0; i < c->n_places; i++)
@@ -172,9 +180,13 @@ static void describe_releases(GString *out, const ImpBuilt *built)
         if (s->has_not_before && s->has_not_after)
             g_string_append_printf(out, " dates %" G_GINT64_FORMAT " to %" G_GINT64_FORMAT, s->not_before_s,
                                    s->not_after_s);
-        if (s->has_numbers)
-            g_string_append_printf(out, " numbers %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT,
-                                   s->first_number, s->last_number);
+        for (guint32 k = 0; k < s->n_numbers; k++)
+            g_string_append_printf(out, " numbers%s%s %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT,
+                                   s->n_numbers > 1 ? " " : "",
+                                   s->n_numbers > 1 ? built->content->pools[s->numbers[k].pool_index].id : "",
+                                   s->numbers[k].first, s->numbers[k].last);
+        if (s->free_rework)
+            g_string_append(out, " rework-is-free");
         g_string_append_printf(out, " count-on %s\n", s->count_on == IMP_COUNT_ON_PASS ? "pass" : "write");
     }
 }
@@ -189,7 +201,9 @@ static char *describe(const ImpBuilt *built)
     GString *out = g_string_new(NULL);
     g_string_append_printf(out, "name %s version '%s' device %s swd %u attach %s rework %s\n", c->name,
                            c->version, c->device->name, c->swd_hz, attach[c->attach],
-                           c->rework == IMP_REWORK_REFUSE ? "refuse" : "new-values");
+                           c->rework == IMP_REWORK_REFUSE        ? "refuse"
+                           : c->rework == IMP_REWORK_KEEP_VALUES ? "keep-values"
+                                                                 : "new-values");
     describe_power(out, c);
     for (gsize i = 0; i < c->n_segments; i++) {
         gsize n;
@@ -220,7 +234,7 @@ static void check_pools(const ImpContent *c)
 {
     for (gsize i = 0; i < c->n_pools; i++) {
         g_autoptr(GError) error = NULL;
-        ImpPool pool;
+        g_auto(ImpPool) pool = {0};
         gboolean ok = imp_pool_parse(c->pools[i].definition, &pool, &error);
         g_assert_no_error(error);
         g_assert_true(ok);

@@ -534,7 +534,7 @@ void fixture_assert_image_of(const ImpObject *object, const ImpImage *image)
 {
     ImpContent *content = image->content;
     g_assert_cmpmem(image->content_sha256, 32, object->content_sha256, 32);
-    if (!image->restrictions.has_numbers) {
+    if (image->restrictions.n_numbers == 0) {
         g_assert_true(image->clear->kind == IMP_IMAGE_JOB || content->n_pools == 0);
         fixture_assert_same_content(object->content, content);
         return;
@@ -567,9 +567,8 @@ ImpSealed *fixture_seal(const ImpObject *object, const Keys *keys, FixtureKind k
         .random = imp_random_system(),
     };
     if (options.kind == IMP_IMAGE_SAP && object->content->n_pools > 0) {
-        options.restrictions.has_numbers = TRUE;
-        options.restrictions.first_number = 10;
-        options.restrictions.last_number = 19;
+        options.restrictions.n_numbers = 1;
+        options.restrictions.numbers[0] = (ImpNumberRange){0, 10, 19};
     }
     ImpSealed *sealed = imp_image_seal(object, &options, &error);
     g_assert_no_error(error);

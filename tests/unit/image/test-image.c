@@ -82,9 +82,8 @@ static void test_numbers(gconstpointer suite_keys)
         gboolean job = rows[i].kind == FIXTURE_JOB_ENCRYPTED;
         ImpSealOptions options = {.kind = job ? IMP_IMAGE_JOB : IMP_IMAGE_SAP,
                                   .restrictions = {.count_on = IMP_COUNT_ON_PASS,
-                                                   .has_numbers = rows[i].has_numbers,
-                                                   .first_number = rows[i].first,
-                                                   .last_number = rows[i].last},
+                                                   .n_numbers = rows[i].has_numbers ? 1 : 0,
+                                                   .numbers = {{0, rows[i].first, rows[i].last}}},
                                   .author = keys->author,
                                   .image_key = rows[i].kind == FIXTURE_SAP ? NULL : keys->image_key,
                                   .cloud_ca_sha256 = job ? FIXTURE_CLOUD_CA : NULL,

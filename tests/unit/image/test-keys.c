@@ -160,13 +160,11 @@ static void test_roles_kept(Fixture *f, gconstpointer unused)
     g_assert_null(imp_key_grant_seal(keys->image_key, keys->image_key, &error));
     assert_refused(error, IMP_E_KEY_ROLE);
     g_autoptr(ImpObject) object = fixture_object(50);
-    ImpSealOptions options = {.kind = IMP_IMAGE_SAP,
-                              .restrictions = {.count_on = IMP_COUNT_ON_PASS,
-                                               .has_numbers = TRUE,
-                                               .first_number = 10,
-                                               .last_number = 19},
-                              .author = keys->image_key,
-                              .random = imp_random_system()};
+    ImpSealOptions options = {
+        .kind = IMP_IMAGE_SAP,
+        .restrictions = {.count_on = IMP_COUNT_ON_PASS, .n_numbers = 1, .numbers = {{0, 10, 19}}},
+        .author = keys->image_key,
+        .random = imp_random_system()};
     g_assert_null(imp_image_seal(object, &options, &error));
     assert_refused(error, IMP_E_KEY_ROLE);
     options.author = keys->author;
@@ -442,15 +440,13 @@ static void test_share(Fixture *f, gconstpointer unused)
         g_assert_cmpmem(statement->share_sha256, 32, sealed->clear->share_sha256, 32);
         g_assert_true(imp_statement_check_clear(statement, sealed->clear, &error));
         /* A SAP, or who has no image key, cannot be released so. */
-        ImpSealOptions options = {.kind = IMP_IMAGE_SAP,
-                                  .restrictions = {.count_on = IMP_COUNT_ON_PASS,
-                                                   .has_numbers = TRUE,
-                                                   .first_number = 10,
-                                                   .last_number = 19},
-                                  .author = keys->author,
-                                  .image_key = keys->image_key,
-                                  .release_by_cloud = TRUE,
-                                  .random = imp_random_system()};
+        ImpSealOptions options = {
+            .kind = IMP_IMAGE_SAP,
+            .restrictions = {.count_on = IMP_COUNT_ON_PASS, .n_numbers = 1, .numbers = {{0, 10, 19}}},
+            .author = keys->author,
+            .image_key = keys->image_key,
+            .release_by_cloud = TRUE,
+            .random = imp_random_system()};
         g_assert_null(imp_image_seal(object, &options, &error));
         assert_refused(error, IMP_E_ARGUMENT);
     }

@@ -10,6 +10,12 @@ typedef struct {
     /* the script */
     gboolean refuse, fail_writing, fail_end, defer_start;
     gboolean show_map; /* the trace has the map's addresses */
+    gboolean identify; /* the permit asks for it */
+    gboolean known, refuse_chip, defer_chip; /* the answer to identify */
+    const char *uid; /* two bytes */
+    const char *number; /* that is expected in flash */
+    ImpIdentifyFn chip_done;
+    gpointer chip_user;
     ImpCommandKind fail_at; /* this command fails with E2107 */
     gboolean locked; /* ATTACH fails with E2115 unless it may unlock */
     ImpCommandKind fail_too; /* and this one with E2304 */
@@ -42,6 +48,7 @@ static ImpAnswer grant(void)
 static void give_answer(World *world)
 {
     ImpAnswer answer = grant();
+    answer.identify = world->identify;
     if (world->refuse) {
         g_autoptr(GError) error = NULL;
         imp_error_set(&error, IMP_E_COUNT_USED_UP, "all made");
@@ -60,6 +67,34 @@ static void authority_start(ImpAuthority *self, const ImpWant *want, ImpStartFn 
     world->done_user = user;
     if (!world->defer_start)
         give_answer(world);
+}
+
+/* A known chip has MB-3 already. */
+static void give_chip(World *world)
+{
+    g_autoptr(GError) error = NULL;
+    ImpAnswer answer = grant();
+    answer.kind = IMP_ANSWER_IDENTIFIED;
+    answer.kept = world->known;
+    if (world->known) {
+        answer.numbers[0].number = 3;
+        answer.numbers[0].bytes[3] = '3';
+    }
+    if (world->refuse_chip)
+        imp_error_set(&error, IMP_E_UNIT_KNOWN, "it has passed");
+    world->chip_done(world->chip_user, error == NULL ? &answer : NULL, error);
+}
+
+static void authority_identify(ImpAuthority *self, const ImpId *launch, const guint8 *uid, gsize n_uid,
+                               ImpIdentifyFn done, gpointer user)
+{
+    World *world = (World *)self;
+    g_string_append(world->trace, "identify ");
+    g_assert_cmpmem(uid, n_uid, world->uid, 2);
+    world->chip_done = done;
+    world->chip_user = user;
+    if (!world->defer_chip)
+        give_chip(world);
 }
 
 static gboolean authority_writing(ImpAuthority *self, const ImpId *launch, GError **error)
@@ -108,7 +143,9 @@ static void port_submit(ImpPort *self, const ImpCommand *command)
                                command->program ? "p" : "", command->verify ? "v" : "");
         g_assert_cmpuint(command->map->n_segments, ==, 2);
         g_assert_cmpuint(command->map->segments[1].address, ==, 0x2000);
-        g_assert_cmpmem(g_bytes_get_data(command->map->segments[1].bytes, NULL), 6, "MB-7\xff\xff", 6);
+        g_assert_cmpmem(g_bytes_get_data(command->map->segments[1].bytes, NULL), 4, world->number, 4);
+        g_assert_cmpmem((const guint8 *)g_bytes_get_data(command->map->segments[1].bytes, NULL) + 4, 2,
+                        "\xff\xff", 2);
     }
     g_string_append_c(world->trace, ' ');
     g_ptr_array_add(world->queue, GUINT_TO_POINTER(command->kind));
@@ -126,7 +163,7 @@ static void pump(World *world)
         ImpPortEvent event = {.done = TRUE,
                               .kind = GPOINTER_TO_UINT(g_ptr_array_steal_index(world->queue, 0))};
         if (event.kind == IMP_COMMAND_ATTACH) {
-            memcpy(event.uid, "\x01\x02", 2);
+            memcpy(event.uid, world->uid, 2);
             event.n_uid = 2;
         }
         if (event.kind == IMP_COMMAND_READ) {
@@ -158,6 +195,7 @@ static gboolean authority_compare(ImpAuthority *self, const ImpWant *want, GErro
 }
 
 static const ImpAuthorityOps authority_ops = {.start = authority_start,
+                                              .identify = authority_identify,
                                               .writing = authority_writing,
                                               .compare = authority_compare,
                                               .end = authority_end};
@@ -176,11 +214,14 @@ typedef struct {
     const char *name;
     ImpStepKind steps[8];
     gboolean read_value;
-    gboolean refuse, fail_writing, fail_end, cancel_while_asking, cancel_while_working, keep_values;
+    gboolean refuse, fail_writing, fail_end, cancel_while_asking, cancel_while_working;
     gboolean locked, unlock;
     gboolean verify_only;
     ImpStepKind finally[3];
     ImpCommandKind fail_at, fail_too;
+    ImpReworkMode rework; /* 0 = new values */
+    gboolean identify, known, refuse_chip, defer_chip, cancel_while_telling;
+    const char *uid; /* NULL = 01 02 */
     const char *trace;
     ImpLaunchState state;
     int code;
@@ -208,12 +249,67 @@ static const Row rows[] = {
      .trace = "",
      .state = IMP_LAUNCH_REFUSED,
      .code = IMP_E_UNIT_NOT_VERIFIED},
-    {.name = "rework-rule-that-is-not-kept-never-starts",
-     .steps = {IMP_STEP_VERIFY},
-     .keep_values = TRUE,
-     .trace = "",
-     .state = IMP_LAUNCH_REFUSED,
-     .code = IMP_E_UNSUPPORTED},
+    {.name = "rework/a-new-chip",
+     .steps = {IMP_STEP_ERASE, IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .read_value = TRUE,
+     .rework = IMP_REWORK_KEEP_VALUES,
+     .trace = "start attach identify read writing flash(epv) finish end-passed ",
+     .state = IMP_LAUNCH_PASSED},
+    {.name = "rework/a-known-chip-gets-its-number",
+     .steps = {IMP_STEP_ERASE, IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .rework = IMP_REWORK_KEEP_VALUES,
+     .known = TRUE,
+     .trace = "start attach identify writing flash(epv) finish end-passed ",
+     .state = IMP_LAUNCH_PASSED},
+    {.name = "rework/answered-later",
+     .steps = {IMP_STEP_ERASE, IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .rework = IMP_REWORK_KEEP_VALUES,
+     .known = TRUE,
+     .defer_chip = TRUE,
+     .trace = "start attach identify writing flash(epv) finish end-passed ",
+     .state = IMP_LAUNCH_PASSED},
+    {.name = "rework/refused-is-not-touched",
+     .steps = {IMP_STEP_ERASE, IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .rework = IMP_REWORK_REFUSE,
+     .refuse_chip = TRUE,
+     .trace = "start attach identify finish end-failed ",
+     .state = IMP_LAUNCH_FAILED,
+     .code = IMP_E_UNIT_KNOWN},
+    {.name = "rework/asked-for-by-the-permit",
+     .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .identify = TRUE,
+     .trace = "start attach identify writing flash(pv) finish end-passed ",
+     .state = IMP_LAUNCH_PASSED},
+    {.name = "rework/known-once-it-is-erased-to-get-in",
+     .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .rework = IMP_REWORK_KEEP_VALUES,
+     .known = TRUE,
+     .locked = TRUE,
+     .unlock = TRUE,
+     .trace = "start attach writing attach(unlock) identify flash(pv) finish end-passed ",
+     .state = IMP_LAUNCH_PASSED},
+    {.name = "rework/blank-id",
+     .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .rework = IMP_REWORK_KEEP_VALUES,
+     .uid = "\xff\xff",
+     .trace = "start attach finish end-failed ",
+     .state = IMP_LAUNCH_FAILED,
+     .code = IMP_E_UNIT_NOT_IDENTIFIED},
+    {.name = "rework/cancelled-while-it-waits",
+     .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .rework = IMP_REWORK_KEEP_VALUES,
+     .defer_chip = TRUE,
+     .cancel_while_telling = TRUE,
+     .trace = "start attach identify cancel finish end-failed ",
+     .state = IMP_LAUNCH_FAILED,
+     .code = IMP_E_CANCELLED},
+    {.name = "rework/attach-fails-and-nothing-is-told",
+     .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
+     .rework = IMP_REWORK_KEEP_VALUES,
+     .fail_at = IMP_COMMAND_ATTACH,
+     .trace = "start attach finish end-failed ",
+     .state = IMP_LAUNCH_FAILED,
+     .code = IMP_E_FLASH_MISMATCH},
     {.name = "attach-fails-number-free",
      .steps = {IMP_STEP_PROGRAM, IMP_STEP_VERIFY},
      .fail_at = IMP_COMMAND_ATTACH,
@@ -368,6 +464,12 @@ static void test_row(gconstpointer data)
     world.locked = row->locked;
     world.fail_too = row->fail_too;
     world.defer_start = row->cancel_while_asking;
+    world.identify = row->identify;
+    world.known = row->known;
+    world.refuse_chip = row->refuse_chip;
+    world.defer_chip = row->defer_chip;
+    world.uid = row->uid != NULL ? row->uid : "\x01\x02";
+    world.number = row->known ? "MB-3" : "MB-7";
 
     ImpContent content = {.name = (char *)"test"};
     ImpSegment segment = {(char *)"app", 0x1000, g_bytes_new_static("abcd", 4)};
@@ -396,7 +498,7 @@ static void test_row(gconstpointer data)
     content.n_places = 1;
     content.steps = steps;
     content.unlock = row->unlock ? IMP_UNLOCK_ERASE : IMP_UNLOCK_NEVER;
-    content.rework = row->keep_values ? IMP_REWORK_KEEP_VALUES : IMP_REWORK_NEW_VALUES;
+    content.rework = row->rework != 0 ? row->rework : IMP_REWORK_NEW_VALUES;
 
     ImpLaunchOptions options = {.content = &content,
                                 .authority = &world.authority,
@@ -416,6 +518,13 @@ static void test_row(gconstpointer data)
     if (row->cancel_while_working)
         imp_launch_cancel(launch);
     pump(&world);
+    if (row->cancel_while_telling)
+        imp_launch_cancel(launch);
+    if (row->defer_chip) {
+        g_assert_false(imp_launch_finished(launch));
+        give_chip(&world);
+        pump(&world);
+    }
     g_assert_cmpstr(world.trace->str, ==, row->trace);
     g_assert_true(imp_launch_finished(launch));
     g_assert_cmpint(world.last, ==, row->state);
@@ -423,7 +532,7 @@ static void test_row(gconstpointer data)
     if (row->verify_only)
         g_assert_cmpuint(world.report.n_numbers, ==, 0);
     if (row->state == IMP_LAUNCH_PASSED) {
-        g_assert_cmpuint(world.report.numbers[0].number, ==, row->verify_only ? 0 : 7);
+        g_assert_cmpuint(world.report.numbers[0].number, ==, row->verify_only ? 0 : row->known ? 3 : 7);
         g_assert_cmpmem(world.report.uid, world.report.n_uid, "\x01\x02", 2);
         g_assert_cmpuint(world.report.n_reads, ==, row->read_value ? 1 : 0);
     }
@@ -439,7 +548,8 @@ static void test_row(gconstpointer data)
 /* Several groups of steps, each for its own bytes: what goes together in one command, and what does not. */
 static void test_groups(void)
 {
-    World world = {.authority = {&authority_ops}, .port = {.ops = &port_ops}, .show_map = TRUE};
+    World world = {
+        .authority = {&authority_ops}, .port = {.ops = &port_ops}, .show_map = TRUE, .uid = "\x01\x02"};
     world.trace = g_string_new("");
     world.queue = g_ptr_array_new();
     g_autoptr(GBytes) bytes = g_bytes_new_static("abcd", 4);

@@ -134,9 +134,8 @@ static void load(Fixture *f, gint64 not_before_s, gint64 not_after_s)
     ImpSealOptions options = {
         .kind = IMP_IMAGE_SAP, .author = f->keys->author, .random = imp_random_system()};
     options.restrictions = (ImpRestrictions){.count_on = IMP_COUNT_ON_PASS,
-                                             .has_numbers = TRUE,
-                                             .first_number = 1,
-                                             .last_number = 9,
+                                             .n_numbers = 1,
+                                             .numbers = {{0, 1, 9}},
                                              .has_not_before = not_before_s != 0,
                                              .not_before_s = not_before_s,
                                              .has_not_after = not_after_s != 0,

@@ -14,7 +14,7 @@ ARROWS = {
     "wire": {"base"},
     "device": {"base"},
     "image": {"base", "device"},
-    "build": {"base", "device", "image"},
+    "build": {"base", "device", "image", "ledger", "wire"},
     "target": {"base", "device"},
     "ledger": {"base", "wire"},
     "launch": {"base", "wire", "device", "image", "target"},
