@@ -316,12 +316,40 @@ static gint compare_start(gconstpointer a, gconstpointer b)
     return (*x)->start < (*y)->start ? -1 : (*x)->start > (*y)->start;
 }
 
+/* TRUE if the algorithm's memory begins in one that is the device's default (or in any, where that does not count). */
+static gboolean is_of_memory(const Maker *m, const ImpAlgorithm *a, gboolean only_default)
+{
+    for (guint i = 0; i < m->from->memories->len; i++) {
+        const ImpPdscMemory *memory = &g_array_index(m->from->memories, ImpPdscMemory, i);
+        if (!memory->writable && (memory->is_default || !only_default) && a->start >= memory->start &&
+            a->start - memory->start < memory->size_bytes)
+            return TRUE;
+    }
+    return FALSE;
+}
+
+/* Which memories erasing everything means: those of default algorithms, or where there are none, those that the pack lists; of
+ * these, where there are some, those in a default memory: one flash may be seen at several addresses (secure and not, by
+ * another bus), each with an algorithm of its own. */
+static void spare_others(Maker *m)
+{
+    gboolean some_default = FALSE, some_memory = FALSE;
+    ImpAlgorithm **algorithms = (ImpAlgorithm **)m->algorithms->pdata;
+    for (guint i = 0; i < m->algorithms->len; i++)
+        some_default = some_default || !algorithms[i]->spared;
+    for (guint i = 0; !some_default && i < m->algorithms->len; i++)
+        algorithms[i]->spared = !is_of_memory(m, algorithms[i], FALSE);
+    for (guint i = 0; i < m->algorithms->len; i++)
+        some_memory = some_memory || (!algorithms[i]->spared && is_of_memory(m, algorithms[i], TRUE));
+    for (guint i = 0; some_memory && i < m->algorithms->len; i++)
+        algorithms[i]->spared = algorithms[i]->spared || !is_of_memory(m, algorithms[i], TRUE);
+}
+
 static gboolean take_algorithms(Maker *m, GError **error)
 {
     if (!check_wanted(m, error))
         return FALSE;
     g_autoptr(GPtrArray) ranked = g_ptr_array_new();
-    gboolean some_default = FALSE;
     rank_all(m, ranked);
     for (guint i = 0; i < ranked->len; i++)
         take_algorithm(m, ranked->pdata[i]);
@@ -334,11 +362,7 @@ static gboolean take_algorithms(Maker *m, GError **error)
         return FALSE;
     }
     g_ptr_array_sort(m->algorithms, compare_start); /* sources are in their order no more */
-    for (guint i = 0; i < m->algorithms->len; i++)
-        some_default = some_default || !((ImpAlgorithm *)m->algorithms->pdata[i])->spared;
-    for (guint i = 0; !some_default && i < m->algorithms->len; i++) /* then those of the memories */
-        ((ImpAlgorithm *)m->algorithms->pdata[i])->spared =
-            memory_end(m, ((ImpAlgorithm *)m->algorithms->pdata[i])->start) == 0;
+    spare_others(m);
     return TRUE;
 }
 

@@ -195,6 +195,23 @@ class Packs(imptest.TestCase):
         self.write("r.yaml", (recipe % "nRF51822_QFAA with Board_D").encode())
         self.assertIn("has no flash algorithm 'Board_D'", self.imprint("check", "r.yaml", status=2))
 
+    def test_erase_all_means_one_view_of_the_flash(self):
+        """Two default algorithms, of which one is for a memory that is not the default: another view of the same flash."""
+        both = packs.STM32F103.replace("<subFamily", '<algorithm name="Flash/Alias.FLM" start="0x00000000" size="0x20000" default="1"/>'
+                                       '<memory name="ALIAS" access="rx" start="0" size="0x20000" default="0"/><subFamily', 1)
+        alias = packs.Elf(packs.flm(FLMS, "stm32f1-flash"))
+        alias.put(alias.device(132), 0)
+        self.add(packs.pdsc(both), {"Flash/STM32F1.FLM": packs.flm(FLMS, "stm32f1-flash"), "Flash/Alias.FLM": bytes(alias.data)})
+        shown = self.imprint_json("device", "show", "STM32F103CBT6")
+        self.assertEqual([(m["start"], m["spared"]) for m in shown["memories"]], [("0x00000000", True), ("0x08000000", False)])
+        self.write("a.bin", b"abcd")
+        self.write("r.yaml", b"imprint: 1\nname: X\ndevice: STM32F103CBT6\ndata: {a: {file: a.bin, at: 0x08000000}}\n"
+                   b"steps: [erase: all, program: all, verify: checksum]\n")
+        board = self.board("--fill", "random", chip="stm32f103cb")
+        self.assertIn("PASSED", self.imprint("run", "r.yaml", "--probe", f"tcp:{board.dap}"))
+        self.assertEqual(board.status()["mass_erases"], 1)
+        self.assertEqual(board.dump(0x08010000, 0x1000), b"\xff" * 0x1000)
+
     def test_unpacked(self):
         description, files = packs.stm32f103(FLMS)
         os.makedirs(self.path("unpacked/Flash"))
