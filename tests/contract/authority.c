@@ -303,15 +303,166 @@ static void compares(Subject *s)
     assert_counts(s, 0, 1, 0, 0);
 }
 
+/* ---- rework ---- */
+
+typedef struct {
+    guint n_done;
+    int code; /* 0 = go on */
+    ImpAnswer answer;
+} Told;
+
+static void told(gpointer user, const ImpAnswer *answer, const GError *error)
+{
+    Told *t = user;
+    t->n_done++;
+    t->code = error != NULL ? imp_error_code(error) : 0;
+    g_assert_true((answer != NULL) == (error == NULL));
+    if (answer != NULL)
+        t->answer = *answer;
+}
+
+static Told tell(Subject *s, const ImpId *launch, const char *chip)
+{
+    Told t = {0};
+    s->authority->ops->identify(s->authority, launch, (const guint8 *)chip, strlen(chip), told, &t);
+    s->wait(s);
+    g_assert_cmpuint(t.n_done, ==, 1);
+    return t;
+}
+
+static void assert_told(const Told *t, guint64 number, gboolean kept)
+{
+    g_assert_cmpint(t->code, ==, 0);
+    g_assert_cmpint(t->answer.kept, ==, kept);
+    g_assert_cmpuint(t->answer.n_numbers, ==, 1);
+    g_assert_cmpuint(t->answer.numbers[0].number, ==, number);
+}
+
+/* A chip that is told and ends so; gives the number. */
+static guint64 make(Subject *s, const char *chip, ImpResult result)
+{
+    ImpId launch;
+    Started started = start_new(s, &launch);
+    g_assert_true(started.begun);
+    g_assert_true(started.answer.identify);
+    Told t = tell(s, &launch, chip);
+    g_assert_cmpint(t.code, ==, 0);
+    must_write(s, &launch);
+    must_end(s, &launch, result);
+    return t.answer.numbers[0].number;
+}
+
+static void keeps_values(Subject *s)
+{
+    s->image = s->keep;
+    g_assert_cmpuint(make(s, "chip-5", IMP_RESULT_PASSED), ==, 1);
+    ImpId launch, other;
+    Started started = start_new(s, &launch);
+    g_assert_cmpuint(number_of(&started), ==, 2);
+    Told t = tell(s, &launch, "chip-5");
+    assert_told(&t, 1, TRUE);
+    /* Told twice is told once; the fresh number is another unit's by now. */
+    t = tell(s, &launch, "chip-5");
+    assert_told(&t, 1, TRUE);
+    must_write(s, &launch);
+    must_end(s, &launch, IMP_RESULT_PASSED);
+    s->image = s->refuse;
+    started = start_new(s, &other);
+    g_assert_cmpuint(number_of(&started), ==, 2);
+    t = tell(s, &other, "chip-6");
+    assert_told(&t, 2, FALSE);
+}
+
+static void keeps_after_spent(Subject *s)
+{
+    s->image = s->keep;
+    g_assert_cmpuint(make(s, "chip-5", IMP_RESULT_SPENT), ==, 1);
+    g_assert_cmpuint(make(s, "chip-5", IMP_RESULT_SPENT), ==, 1);
+    g_assert_cmpuint(make(s, "chip-6", IMP_RESULT_PASSED), ==, 2);
+    g_assert_cmpuint(make(s, "chip-5", IMP_RESULT_PASSED), ==, 1);
+}
+
+/* The station's life ends after the chip was told: its numbers are still the chip's. */
+static void keeps_after_restart(Subject *s)
+{
+    ImpId launch;
+    s->image = s->keep;
+    Started started = start_new(s, &launch);
+    g_assert_true(started.begun);
+    Told t = tell(s, &launch, "chip-5");
+    assert_told(&t, 1, FALSE);
+    must_write(s, &launch);
+    s->restart(s);
+    started = start_new(s, &launch);
+    g_assert_cmpuint(number_of(&started), ==, 2);
+    t = tell(s, &launch, "chip-5");
+    assert_told(&t, 1, TRUE);
+    s->restart(s);
+    /* Nothing was written: the kept number stays the chip's, the fresh one came back. */
+    g_assert_cmpuint(make(s, "chip-5", IMP_RESULT_PASSED), ==, 1);
+}
+
+static void refuses_known(Subject *s)
+{
+    ImpId launch;
+    s->image = s->refuse;
+    g_assert_cmpuint(make(s, "chip-5", IMP_RESULT_SPENT), ==, 1);
+    g_assert_cmpuint(make(s, "chip-5", IMP_RESULT_PASSED), ==, 2);
+    Started started = start_new(s, &launch);
+    g_assert_cmpuint(number_of(&started), ==, 3);
+    Told t = tell(s, &launch, "chip-5");
+    g_assert_cmpint(t.code, ==, IMP_E_UNIT_KNOWN);
+    must_end(s, &launch, IMP_RESULT_FAILED);
+    started = start_new(s, &launch);
+    g_assert_cmpuint(number_of(&started), ==, 3);
+    t = tell(s, &launch, "chip-6");
+    assert_told(&t, 3, FALSE);
+}
+
+static void refuses_in_work(Subject *s)
+{
+    ImpId first, second;
+    s->image = s->keep;
+    Started started = start_new(s, &first);
+    g_assert_true(started.begun);
+    Told t = tell(s, &first, "chip-5");
+    assert_told(&t, 1, FALSE);
+    started = start_new(s, &second);
+    g_assert_true(started.begun);
+    t = tell(s, &second, "chip-5");
+    g_assert_cmpint(t.code, ==, IMP_E_UNIT_IN_WORK);
+    must_end(s, &second, IMP_RESULT_FAILED);
+    must_write(s, &first);
+    must_end(s, &first, IMP_RESULT_PASSED);
+    t = tell(s, &first, "chip-5");
+    g_assert_cmpint(t.code, ==, IMP_E_LAUNCH_ENDED);
+}
+
+/* An image without a rule does not ask, and answers all the same. */
+static void no_rule(Subject *s)
+{
+    ImpId launch;
+    Started started = start_new(s, &launch);
+    g_assert_false(started.answer.identify);
+    Told t = tell(s, &launch, "chip-5");
+    assert_told(&t, 1, FALSE);
+    must_write(s, &launch);
+    must_end(s, &launch, IMP_RESULT_PASSED);
+    started = start_new(s, &launch);
+    t = tell(s, &launch, "chip-5");
+    assert_told(&t, 2, FALSE);
+}
+
 typedef struct {
     SubjectNew subject_new;
     void (*test)(Subject *s);
+    guint64 units;
 } Case;
 
 static void run(gconstpointer data)
 {
     const Case *c = data;
-    Subject *s = c->subject_new(2);
+    Subject *s = c->subject_new(c->units);
     c->test(s);
     s->free(s);
 }
@@ -321,6 +472,7 @@ void authority_contract_add(const char *name, SubjectNew subject_new)
     static const struct {
         const char *name;
         void (*test)(Subject *s);
+        guint64 units; /* 0 = 2 */
     } tests[] = {
         {"pass", pass},
         {"failed-frees", failed_frees},
@@ -334,11 +486,17 @@ void authority_contract_add(const char *name, SubjectNew subject_new)
         {"restarted-writing", restarted_writing},
         {"restarted-ended", restarted_ended},
         {"compares", compares},
+        {"keeps-values", keeps_values, 9},
+        {"keeps-after-spent", keeps_after_spent, 9},
+        {"keeps-after-restart", keeps_after_restart, 9},
+        {"refuses-known", refuses_known, 9},
+        {"refuses-in-work", refuses_in_work, 9},
+        {"no-rule", no_rule},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(tests); i++) {
         g_autofree char *path = g_strdup_printf("/contract/authority/%s/%s", name, tests[i].name);
         Case *c = g_new(Case, 1);
-        *c = (Case){subject_new, tests[i].test};
+        *c = (Case){subject_new, tests[i].test, tests[i].units > 0 ? tests[i].units : 2};
         g_test_add_data_func_full(path, c, run, g_free);
     }
 }

@@ -11,6 +11,7 @@ typedef struct Subject Subject;
 struct Subject {
     ImpAuthority *authority;
     ImpId image;
+    ImpId keep, refuse; /* two more images of `units` units and the same pool, with these rules for rework */
     const ImpClock *clock;
     const ImpRandom *random;
     /* Lets everything that is under way happen. */

@@ -53,6 +53,8 @@ static Subject *remote_new(guint64 units)
     self->world = world_new(1, units);
     self->base.authority = self->world->authority;
     self->base.image = self->world->image;
+    self->base.keep = self->world->keep;
+    self->base.refuse = self->world->refuse;
     self->base.clock = &self->world->clock;
     self->base.random = &self->world->random;
     self->base.wait = wait;

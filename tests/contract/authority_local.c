@@ -69,7 +69,17 @@ static Subject *local_new(guint64 units)
     open_life(self);
     image_must_add(self->ledger,
                    &(ImageRow){.id = 1, .units = (gint64)units, .pool = POOL_DECIMAL("sn", 1, 999, "true")});
+    image_must_add(self->ledger, &(ImageRow){.id = 2,
+                                             .units = (gint64)units,
+                                             .pool = POOL_DECIMAL("sn", 1, 999, "true"),
+                                             .rework = IMP_LEDGER_REWORK_KEEP});
+    image_must_add(self->ledger, &(ImageRow){.id = 3,
+                                             .units = (gint64)units,
+                                             .pool = POOL_DECIMAL("sn", 1, 999, "true"),
+                                             .rework = IMP_LEDGER_REWORK_REFUSE});
     self->base.image = id_of(1);
+    self->base.keep = id_of(2);
+    self->base.refuse = id_of(3);
     self->base.clock = &self->world.clock;
     self->base.random = &self->world.random;
     self->base.wait = wait;

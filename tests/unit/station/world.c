@@ -155,6 +155,13 @@ World *world_new(guint32 seed, guint64 units)
     };
     g_assert_true(imp_ledger_image_add(w->cloud, &image, &person, &error));
     g_assert_no_error(error);
+    image.id = w->keep = imp_id_random(&w->random);
+    image.rework = IMP_LEDGER_REWORK_KEEP;
+    g_assert_true(imp_ledger_image_add(w->cloud, &image, &person, &error));
+    image.id = w->refuse = imp_id_random(&w->random);
+    image.rework = IMP_LEDGER_REWORK_REFUSE;
+    g_assert_true(imp_ledger_image_add(w->cloud, &image, &person, &error));
+    g_assert_no_error(error);
     open_station(w);
     return w;
 }

@@ -18,7 +18,7 @@ typedef struct {
     char *folder, *station_path;
     ImpLedger *station, *cloud;
     ImpLife life;
-    ImpId station_id, image;
+    ImpId station_id, image, keep, refuse; /* images: without, and with these rules for rework */
     ImpAuthority *authority;
     gboolean need_step;
     gint64 step_us;
