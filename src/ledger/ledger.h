@@ -88,7 +88,7 @@ typedef enum {
     IMP_LEDGER_COUNT_ON_WRITE,
 } ImpLedgerCountOn;
 
-/* What happens with a chip that this image has been put on before (docs/ledger.md, section 7). Order and meaning are those of
+/* What happens with a chip that this image has been put on before (docs/ledger.md, section 8). Order and meaning are those of
  * image/content.h. */
 typedef enum {
     IMP_LEDGER_REWORK_REFUSE = 2, /* one that passed is refused */

@@ -1,4 +1,4 @@
-/* A chip that comes again (docs/ledger.md, section 7): the second item of a launch, answered inside the transaction that keeps
+/* A chip that comes again (docs/ledger.md, section 8): the second item of a launch, answered inside the transaction that keeps
  * it. Nothing here frees or spends a number that another launch has. */
 #include "ledger/core.h"
 
