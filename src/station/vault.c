@@ -205,6 +205,8 @@ gboolean imp_vault_revoke(ImpVault *vault, const ImpKeyId *id, GError **error)
     g_autofree char *path = grant_path(vault, id);
     gboolean had_file = unlink(path) == 0;
     int saved = errno;
+    const ImpKey *known = imp_keyring_find(vault->image_keys, id);
+    gboolean in_token = known != NULL && !imp_key_can_leave(known);
     gboolean had_key = imp_keyring_remove(vault->image_keys, id);
     if (!had_file && saved != ENOENT) {
         imp_error_set(error, IMP_E_IO, "%s: %s: the key is gone from memory but not from the disk", path,
@@ -215,6 +217,13 @@ gboolean imp_vault_revoke(ImpVault *vault, const ImpKeyId *id, GError **error)
         char text[IMP_KEY_ID_TEXT_SIZE];
         imp_error_set(error, IMP_E_NOT_FOUND, "no image key %s was granted to this station",
                       imp_key_id_text(id, text));
+        return FALSE;
+    }
+    if (in_token && !had_file) {
+        imp_error_set(
+            error, IMP_E_STATE,
+            "the image key is gone from memory, and its images are blocked; but it is in a token that the "
+            "configuration names: take it out there, or it is back at the next start");
         return FALSE;
     }
     int fd = open(vault->granted_folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -45,7 +45,8 @@ const char *imp_vault_tls_key_path(const ImpVault *vault);
 gboolean imp_vault_grant(ImpVault *vault, GBytes *grant, ImpKeyId *out_id,
                          GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Forgets an image key, in memory at once and on the disk durably. Errors: E1009, E1002. */
+/* Forgets an image key, in memory at once and on the disk durably. Errors: E1009, E1002; E1007 for a key of a token, which only the
+ * configuration takes away for good. */
 gboolean imp_vault_revoke(ImpVault *vault, const ImpKeyId *id, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Trusts an author (PEM); durable on return. Errors: E3101, E3102, E1004, E1002. */

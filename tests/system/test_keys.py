@@ -168,6 +168,13 @@ class Tokens(impstation.TestCase):
         # one of the token does not leave it
         with self.assertRaisesRegex(AssertionError, "does not give it away"):
             self.imprint("key", "grant", self.uri(f"image{suite}"), "--socket", station.socket, "--fingerprint", sealing["fingerprint"])
+        # and can be taken away there for this life only: that is said
+        token_key = self.imprint("key", "show", self.uri(f"image{suite}"))["id"]
+        with self.assertRaisesRegex(AssertionError, "back at the next start"):
+            self.imprint("key", "revoke", token_key, "--socket", station.socket)
+        with self.assertRaises(impstation.ApiError) as caught:
+            station.launch(image["id"])
+        self.assertEqual(caught.exception.code, 3015)
         station.stop()
 
     def test_p256(self):
