@@ -778,6 +778,44 @@ static void test_erase_unit(void)
     }
 }
 
+/* Wire and flash work at the same time, erases included, and what is asked meanwhile costs the wire little. */
+static void test_overlap(void)
+{
+    enum { PAGES = 16, WORDS = PAGES * PAGE / 4, ERASE_US = 22300, WORD_NS = 46300, CLOCKS_WORD = 46 };
+    static const guint32 clocks[] = {250000, 10000000};
+    for (guint i = 0; i < G_N_ELEMENTS(clocks); i++) {
+        Fixture f;
+        GError *error = NULL;
+        set_up(&f, IMP_BOARD_FILL_RANDOM);
+        const ImpTargetOptions options = {.swd_hz = clocks[i]};
+        f.target = imp_target_attach(&f.probe->probe, &f.probe->clock, &options, &error);
+        g_assert_no_error(error);
+        guint8 *bytes = g_malloc(PAGES * PAGE);
+        for (guint k = 0; k < PAGES * PAGE; k++)
+            bytes[k] = (guint8)(k * 7 + k / 256);
+        const ImpFlashSegment segment = {0, g_bytes_new_take(bytes, PAGES * PAGE)};
+        const ImpFlashJob job = {.erase = IMP_FLASH_ERASE_USED,
+                                 .program = TRUE,
+                                 .verify = IMP_FLASH_VERIFY_NONE,
+                                 .segments = &segment,
+                                 .n_segments = 1};
+        ImpFlashResult result;
+        gboolean good = run(&f, &job, &result, &error);
+        g_assert_no_error(error);
+        g_assert_true(good);
+        gdouble flash_us = (gdouble)PAGES * ERASE_US + (gdouble)WORDS * WORD_NS / 1000;
+        gdouble wire_us = (gdouble)WORDS * CLOCKS_WORD * 1e6 / clocks[i];
+        gdouble work_us = (gdouble)(result.work_end_us - result.work_begin_us);
+        g_test_message("%u Hz: %.0f us of work; flash %.0f, wire %.0f", clocks[i], work_us, flash_us,
+                       wire_us);
+        g_assert_cmpfloat(work_us, <, 1.1 * MAX(flash_us, wire_us));
+        guint64 swclk = board_probe_swclk(f.probe, result.work_begin_us, result.work_end_us);
+        g_assert_cmpuint(swclk, <, (guint64)WORDS * CLOCKS_WORD * 12 / 10);
+        g_bytes_unref(segment.bytes);
+        tear_down(&f);
+    }
+}
+
 /* The way to verify that takes less time, as far as it depends on the wire, the probe and the core. */
 static void test_fastest_verify(void)
 {
@@ -848,6 +886,7 @@ int main(int argc, char **argv)
     g_test_add_func("/target/board/fast-flash", test_fast_flash);
     g_test_add_func("/target/board/checksum-tables", test_checksum_tables);
     g_test_add_func("/target/board/erase-unit", test_erase_unit);
+    g_test_add_func("/target/board/overlap", test_overlap);
     g_test_add_func("/target/board/fastest-verify", test_fastest_verify);
     return g_test_run();
 }
