@@ -52,6 +52,12 @@ static gboolean fail_protocol(GdbTarget *self, const char *asked, GError **error
     return FALSE;
 }
 
+static gboolean fail_late(GdbTarget *self, GError **error)
+{
+    imp_error_set(error, IMP_E_PROBE_TIMEOUT, "%s: the GDB server does not answer", self->name);
+    return FALSE;
+}
+
 static gboolean send_bytes(GdbTarget *self, const void *bytes, gsize n_bytes, GError **error)
 {
     return imp_tcp_send(&self->tcp, bytes, n_bytes, imp_tcp_deadline_us(&self->tcp, ANSWER_MS), error);
@@ -60,8 +66,13 @@ static gboolean send_bytes(GdbTarget *self, const void *bytes, gsize n_bytes, GE
 /* Waits for the next packet; it is in the decoder then. */
 static gboolean next_packet(GdbTarget *self, gint64 deadline_us, GError **error)
 {
+    gboolean waited = FALSE;
     for (guint bad = 0; bad <= RESENDS_MAX;) {
         if (self->input_at == self->input_bytes) {
+            /* a server that talks on and on without a packet */
+            if (waited && imp_clock_boot_us(self->tcp.clock) >= deadline_us)
+                return fail_late(self, error);
+            waited = TRUE;
             self->input_at = 0;
             self->input_bytes =
                 imp_tcp_receive(&self->tcp, self->input, sizeof self->input, deadline_us, error);
@@ -244,6 +255,8 @@ static gboolean wait_stop(GdbTarget *self, guint limit_ms, gboolean *out_halted,
             *out_halted = TRUE;
             return TRUE;
         case 'O': /* output of the server or of the firmware */
+            if (imp_clock_boot_us(self->tcp.clock) >= end)
+                return TRUE;
             break;
         default:
             return fail_protocol(self, "c", error);
@@ -293,6 +306,8 @@ static gboolean monitor(GdbTarget *self, const char *command, GError **error)
     if (!send_packet(self, packet->data, packet->len, error))
         return FALSE;
     do {
+        if (imp_clock_boot_us(self->tcp.clock) >= end)
+            return fail_late(self, error);
         if (!next_packet(self, end, error))
             return FALSE;
     } while (self->decoder.payload[0] == 'O' && !is_answer(self, "OK"));
