@@ -188,11 +188,18 @@ static void add_test(Builder *b, guint index)
 /* Where the text of each run step comes from, now that the data is known. */
 static void choose_mailboxes(const Builder *b)
 {
+    gboolean locked = FALSE;
     for (guint i = 0; i < b->recipe->steps->len; i++) {
         ImpRecipeStep *step = &g_array_index(b->recipe->steps, ImpRecipeStep, i);
+        locked = locked || step->step.kind == IMP_STEP_PROTECT;
         if (step->step.kind != IMP_STEP_RUN || step->speaks == IMP_SPEAKS_SERIAL)
             continue;
-        if (b->has_mailbox)
+        if (locked && step->speaks == IMP_SPEAKS_EITHER)
+            continue; /* nobody gets at the mailbox any more */
+        if (locked)
+            imp_yaml_fault(b->yaml, step->speaks_node, IMP_E_RECIPE,
+                           "after 'protect' the mailbox cannot be reached; say 'on: serial'");
+        else if (b->has_mailbox)
             step->step.address = b->mailbox;
         else if (step->speaks == IMP_SPEAKS_MAILBOX)
             imp_yaml_fault(b->yaml, step->speaks_node, IMP_E_RECIPE,

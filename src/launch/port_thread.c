@@ -143,7 +143,8 @@ static void carry_out(ImpThreadPort *port, const ImpCommand *command)
         port->before = (ImpLinkHealth){0};
     }
     /* After the power was off the target is found again by the next command that needs it. */
-    if (!needs_target(command->kind) || port->target != NULL ||
+    gboolean outside = port->locked && command->kind == IMP_COMMAND_RUN;
+    if (outside || !needs_target(command->kind) || port->target != NULL ||
         imp_thread_hold(port, command->content, &error))
         (void)work_of(command->kind)(port, command, event, &error);
     fill_link_health(port, event);

@@ -34,6 +34,7 @@ typedef struct {
     ImpLinkHealth failed; /* of a connection that failed; clock 0: none did */
     guint8 uid[IMP_UID_BYTES_MAX]; /* of the unit that the launch began with */
     gsize n_uid; /* 0: not known, or the chip has none */
+    gboolean locked; /* protected in this launch: nobody gets in */
     gboolean
         left; /* the firmware has been let run, or the target let go: to be attached again before it is worked on */
 } ImpThreadPort;
@@ -65,6 +66,9 @@ void imp_thread_let_go(ImpThreadPort *port);
 /* The same in the middle of a launch: the next command that needs the target connects again. */
 void imp_thread_lose(ImpThreadPort *port);
 
+/* The port's probe; the caller's. */
+ImpProbe *imp_thread_open_probe(ImpThreadPort *port, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Connects as the content says, and sees that it is the right chip; not whether its memory is open. */
 gboolean imp_thread_connect(ImpThreadPort *port, const ImpContent *content,
                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
@@ -80,6 +84,10 @@ gboolean imp_thread_power_on(ImpThreadPort *port, const ImpContent *content,
                              GError **error) G_GNUC_WARN_UNUSED_RESULT;
 gboolean imp_thread_power_off(ImpThreadPort *port, const ImpContent *content,
                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Lets the firmware begin anew. A locked chip is restarted by its supply, or where there is none to switch by nRESET. */
+gboolean imp_thread_restart(ImpThreadPort *port, const ImpContent *content,
+                            GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Off, if the content wants that at its end. What goes wrong is only logged: the launch has its result. */
 void imp_thread_power_end(ImpThreadPort *port, const ImpContent *content);

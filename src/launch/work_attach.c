@@ -31,7 +31,7 @@ static gboolean is_gdb(const ImpThreadPort *port)
     return g_str_has_prefix(port->probe_spec, IMP_TARGET_GDB_PREFIX);
 }
 
-static ImpProbe *open_probe(ImpThreadPort *port, GError **error)
+ImpProbe *imp_thread_open_probe(ImpThreadPort *port, GError **error)
 {
     return port->open_probe != NULL ? port->open_probe(port->open_user, error)
                                     : imp_probe_open(port->probe_spec, port->clock, error);
@@ -48,7 +48,7 @@ gboolean imp_thread_connect(ImpThreadPort *port, const ImpContent *content, GErr
         port->target = imp_target_attach_gdb(port->probe_spec + strlen(IMP_TARGET_GDB_PREFIX), port->clock,
                                              &options, error);
     } else {
-        port->probe = open_probe(port, error);
+        port->probe = imp_thread_open_probe(port, error);
         if (port->probe == NULL)
             return FALSE;
         port->target = imp_target_attach(port->probe, port->clock, &options, error);
@@ -74,7 +74,7 @@ static gboolean unlock(ImpThreadPort *port, const ImpContent *content, GError **
     }
     if (content->attach == IMP_ATTACH_POWER_CYCLE && !imp_thread_power_off(port, content, error))
         return FALSE;
-    port->probe = open_probe(port, error);
+    port->probe = imp_thread_open_probe(port, error);
     if (port->probe == NULL || !imp_target_unlock(port->probe, port->clock, &options, content->device, error))
         return FALSE;
     imp_thread_let_go(port);
@@ -109,6 +109,7 @@ gboolean imp_work_attach(ImpThreadPort *port, const ImpCommand *command, ImpPort
 {
     G_STATIC_ASSERT(IMP_UID_BYTES_MAX <= IMP_WIRE_NUMBER_BYTES_MAX);
     port->n_uid = 0;
+    port->locked = FALSE;
     if (!imp_thread_open_power(port, command->content, error) ||
         !imp_thread_power_on(port, command->content, error) || !connect_or_unlock(port, command, error) ||
         !imp_target_read_uid(port->target, command->content->device, port->uid, &port->n_uid, error))

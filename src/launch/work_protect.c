@@ -95,13 +95,30 @@ static gboolean prove(ImpThreadPort *port, const ImpContent *content, guint leve
     return refused && power_cycle(port, content, error);
 }
 
+gboolean imp_thread_restart(ImpThreadPort *port, const ImpContent *content, GError **error)
+{
+    if (!port->locked) {
+        port->left = TRUE;
+        return imp_target_reset_run(port->target, error);
+    }
+    imp_thread_lose(port);
+    if (imp_thread_can_cycle(port))
+        return power_cycle(port, content, error);
+    port->probe = imp_thread_open_probe(port, error);
+    gboolean good = port->probe != NULL && imp_target_pulse_reset(port->probe, port->clock, error);
+    imp_thread_lose(port);
+    return good;
+}
+
 gboolean imp_work_protect(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error)
 {
     const ImpContent *content = command->content;
     const ImpDeviceLock *lock = imp_device_lock_of(content->device, command->step->level);
     (void)event;
     g_assert(lock != NULL); /* launch/able.c lets no other level through */
-    return imp_thread_hold(port, content, error) && program_lock(port, content->device, lock, error) &&
-           bring_into_force(port, content, error) &&
+    if (!imp_thread_hold(port, content, error) || !program_lock(port, content->device, lock, error))
+        return FALSE;
+    port->locked = TRUE;
+    return bring_into_force(port, content, error) &&
            (!command->step->prove || prove(port, content, lock->level, error));
 }

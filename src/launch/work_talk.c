@@ -72,8 +72,10 @@ gboolean imp_work_test(ImpThreadPort *port, const ImpCommand *command, ImpPortEv
     return good;
 }
 
-static gboolean listen_serial(ImpThreadPort *port, const ImpStep *step, ImpPortEvent *event, GError **error)
+static gboolean listen_serial(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event,
+                              GError **error)
 {
+    const ImpStep *step = command->step;
     if (port->serial_spec == NULL) {
         imp_error_set(
             error, IMP_E_ARGUMENT,
@@ -85,8 +87,7 @@ static gboolean listen_serial(ImpThreadPort *port, const ImpStep *step, ImpPortE
     if (serial == NULL)
         return FALSE;
     imp_serial_forget(serial);
-    port->left = TRUE;
-    if (!imp_target_reset_run(port->target, error))
+    if (!imp_thread_restart(port, command->content, error))
         return FALSE;
     g_autofree char *text = NULL;
     gboolean good = imp_serial_listen(serial, step->text, step->within_ms, &port->cancel, &text, error);
@@ -108,8 +109,13 @@ static gboolean listen_mailbox(ImpThreadPort *port, const ImpStep *step, ImpPort
 
 gboolean imp_work_run(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event, GError **error)
 {
-    if (!imp_thread_hold(port, command->content, error))
+    if (port->locked && command->step->address != 0) {
+        imp_error_set(error, IMP_E_LOCKED,
+                      "the chip is locked: the mailbox of its firmware cannot be reached");
+        return FALSE;
+    }
+    if (!port->locked && !imp_thread_hold(port, command->content, error))
         return FALSE;
     return command->step->address != 0 ? listen_mailbox(port, command->step, event, error)
-                                       : listen_serial(port, command->step, event, error);
+                                       : listen_serial(port, command, event, error);
 }

@@ -191,6 +191,16 @@ gboolean imp_target_unlock(ImpProbe *probe, const ImpClock *clock, const ImpTarg
     return FALSE;
 }
 
+gboolean imp_target_pulse_reset(ImpProbe *probe, const ImpClock *clock, GError **error)
+{
+    ImpLinkHealth health = {0};
+    g_autoptr(ImpDap) dap = imp_dap_open(probe, &health, error);
+    if (dap == NULL || !imp_dap_pins(dap, 0, IMP_DAP_PIN_RESET, error))
+        return FALSE;
+    imp_clock_sleep_us(clock, RESET_HOLD_US);
+    return imp_dap_pins(dap, IMP_DAP_PIN_RESET, IMP_DAP_PIN_RESET, error);
+}
+
 gboolean imp_target_load_options(ImpTarget *target, const ImpDevice *device, GError **error)
 {
     static const guint8 catch_nothing[4] = {0};

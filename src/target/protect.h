@@ -15,6 +15,10 @@
 gboolean imp_target_unlock(ImpProbe *probe, const ImpClock *clock, const ImpTargetOptions *options,
                            const ImpDevice *device, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
+/* Resets a chip that lets nobody in, by the wire nRESET. Errors: IMP_E_PROBE_*. */
+gboolean imp_target_pulse_reset(ImpProbe *probe, const ImpClock *clock,
+                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
 /* Brings the option bytes that were programmed into force: the device's launch writes, or a reset. The target can only be
  * detached afterwards: the chip may let nobody in any more. */
 gboolean imp_target_load_options(ImpTarget *target, const ImpDevice *device,

@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -117,7 +118,9 @@ void imp_serial_close(ImpSerial *serial)
 /* What is there now, at most READ_BYTES. 0: nothing yet; -1: an error, or the line is gone. */
 static gssize take(ImpSerial *serial, guint8 *bytes)
 {
-    ssize_t got = read(serial->tcp.fd, bytes, READ_BYTES);
+    ssize_t got = recv(serial->tcp.fd, bytes, READ_BYTES, MSG_DONTWAIT); /* connections of tcp.h may wait */
+    if (got < 0 && errno == ENOTSOCK)
+        got = read(serial->tcp.fd, bytes, READ_BYTES);
     if (got > 0)
         return got;
     if (got == 0)
