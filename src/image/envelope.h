@@ -27,7 +27,7 @@ typedef struct {
     gsize n_signature;
 } ImpCmsSigned;
 
-/* Library imp_image_sign. In the suite of the author's key. Errors: E3103, E3107. */
+/* Library imp_image_sign. In the suite of the author's key. Errors: E3103, E3107; E3108 from a token. */
 GBytes *imp_cms_sign(const void *content, gsize n_bytes, const ImpKey *author,
                      GError **error) G_GNUC_WARN_UNUSED_RESULT;
 /* Holds it against the suite's template, or, with suite 0, against each. Says nothing of the signature. Errors: E3010,

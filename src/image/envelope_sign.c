@@ -167,7 +167,8 @@ GBytes *imp_cms_sign(const void *content, gsize n_bytes, const ImpKey *author, G
     guint8 signature[RSA_BYTES];
     gsize n_signature = sizeof signature;
     if (!sign(content, n_bytes, author, signature, &n_signature)) {
-        imp_openssl_error_set(error, IMP_E_CRYPTO, "signing failed");
+        imp_openssl_error_set(error, imp_key_can_leave(author) ? IMP_E_CRYPTO : IMP_E_KEY_TOKEN,
+                              "signing failed");
         return NULL;
     }
     ImpDerField fields[IMP_DER_FIELDS_MAX] = {

@@ -3,6 +3,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include <openssl/evp.h>
+
 #include "base/json.h"
 #include "fixture.h"
 #include "image/trust.h"
@@ -530,6 +532,23 @@ static void test_grant(Fixture *f, gconstpointer unused)
     assert_refused(error, IMP_E_GRANT_OPEN);
 }
 
+/* A cryptography library that can do nothing: told as what it is, nowhere taken for success. */
+static void test_library(Fixture *f, gconstpointer unused)
+{
+    GError *error = NULL;
+    g_autoptr(Keys) keys = keys_new();
+    guint8 share[32] = {1}, key[32] = {2}, derived[32];
+    ImpId image = imp_id_random(imp_random_system());
+    g_assert_cmpint(EVP_set_default_properties(NULL, "provider=nobody"), ==, 1);
+    g_assert_false(imp_share_derive(share, key, &image, 0, derived, &error));
+    assert_refused(error, IMP_E_CRYPTO);
+    g_assert_null(imp_cms_sign("text", 4, keys->author, &error));
+    assert_refused(error, IMP_E_CRYPTO);
+    g_assert_cmpint(EVP_set_default_properties(NULL, ""), ==, 1);
+    g_assert_true(imp_share_derive(share, key, &image, 0, derived, &error));
+    g_assert_no_error(error);
+}
+
 static void test_secret(Fixture *f, gconstpointer unused)
 {
     g_autoptr(ImpSecret) secret = imp_secret_new(5000);
@@ -561,6 +580,7 @@ int main(int argc, char **argv)
     ADD("/keys/share", test_share);
     ADD("/keys/share-derivation", test_share_derivation);
     ADD("/keys/grant", test_grant);
+    ADD("/keys/library", test_library);
     ADD("/keys/secret", test_secret);
     return g_test_run();
 }
