@@ -425,8 +425,10 @@ static gboolean ask_and_connect(ImpDap *dap, GError **error)
         return FALSE;
     }
     if (bytes < IMP_PROBE_PACKET_BYTES_MIN || count < 1) {
-        imp_error_set(error, IMP_E_PROBE_UNSUPPORTED, "%s: packets of %u bytes, %u in flight: too small",
-                      dap->probe->name, bytes, count);
+        imp_error_set(error, IMP_E_PROBE_UNSUPPORTED,
+                      "%s: the probe takes packets of %u bytes, %u at a time; at least %d bytes, 1 at a "
+                      "time, are needed",
+                      dap->probe->name, bytes, count, IMP_PROBE_PACKET_BYTES_MIN);
         return FALSE;
     }
     dap->packet_bytes = MIN(bytes, dap->probe->packet_bytes_max);
