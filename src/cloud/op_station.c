@@ -196,7 +196,7 @@ static const char *state_name(ImpLedgerImageState state)
 
 #define STATION_IMAGE                                                                                        \
     "SELECT id, name, version, device, factory, file_bytes, file_sha256, header_sha256 FROM cloud_image "    \
-    "WHERE account = ? AND factory = ? AND file_sha256 IS NOT NULL "
+    "WHERE account = ? AND factory = ? "
 
 /* Adds the row's image to list, unless it was deleted. */
 static gboolean add_entry(ImpCloud *cloud, ImpQuery *sql, json_t *list, GError **error)
@@ -228,9 +228,9 @@ static gboolean run_station_images(ImpCloud *cloud, Job *job, GError **error)
     ImpLedgerStation station;
     if (!active_station(cloud, job, &station, error))
         return FALSE;
-    g_autoptr(ImpQuery) sql =
-        imp_query_prepare(cloud->db, error, STATION_IMAGE "ORDER BY rowid DESC LIMIT ?", "tti",
-                          station.account, station.scope, (gint64)IMP_LEDGER_LIST_MAX);
+    g_autoptr(ImpQuery) sql = imp_query_prepare(
+        cloud->db, error, STATION_IMAGE "AND file_sha256 IS NOT NULL ORDER BY rowid DESC LIMIT ?", "tti",
+        station.account, station.scope, (gint64)IMP_LEDGER_LIST_MAX);
     json_t *list = json_array();
     int more = sql != NULL ? 1 : -1;
     while (more > 0 && (more = imp_query_step(sql, error)) > 0)
@@ -254,9 +254,15 @@ static gboolean run_station_content(ImpCloud *cloud, Job *job, GError **error)
     guint8 sha256[IMP_SHA256_BYTES];
     if (found == 0)
         imp_error_set(error, IMP_E_IMAGE_NOT_RELEASED,
-                      "that image is not released for this station's factory, or its file is not there");
+                      "that image is not released for this station's factory");
     if (found != 1)
         return FALSE;
+    if (sqlite3_column_type(sql, 6) == SQLITE_NULL) {
+        imp_error_set(error, IMP_E_CONTENT_MISSING,
+                      "image \"%s\" is registered, but its file has not been uploaded to the cloud",
+                      imp_query_text(sql, 1));
+        return FALSE;
+    }
     if (!imp_query_bytes(sql, 6, sha256, sizeof sha256)) {
         imp_error_set(error, IMP_E_LEDGER_CORRUPT, "an image's row is damaged");
         return FALSE;

@@ -21,7 +21,7 @@ char *password_hash(const char *password, GError **error)
                               crypto_pwhash_MEMLIMIT_INTERACTIVE, crypto_pwhash_ALG_ARGON2ID13) == 0)
         return hash;
     g_free(hash);
-    imp_error_set(error, IMP_E_NO_MEMORY, "hashing a password needs %d MiB",
+    imp_error_set(error, IMP_E_NO_MEMORY, "no memory to hash a password, which needs %d MiB",
                   (int)(crypto_pwhash_MEMLIMIT_INTERACTIVE / 1024 / 1024));
     return NULL;
 }

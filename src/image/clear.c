@@ -395,8 +395,15 @@ GBytes *imp_image_read_file(const char *path, gsize max_bytes, GError **error)
 gboolean imp_clear_check_station(const ImpClear *clear, const guint8 *cloud_ca_sha256,
                                  gboolean came_from_cloud, GError **error)
 {
+    if (clear->kind == IMP_IMAGE_JOB && cloud_ca_sha256 == NULL) {
+        imp_error_set(error, IMP_E_NOT_ENROLLED,
+                      "image '%s' is a JOB, which needs its cloud's permit for each unit; this station "
+                      "belongs to no cloud",
+                      clear->name);
+        return FALSE;
+    }
     if (clear->kind == IMP_IMAGE_JOB &&
-        (cloud_ca_sha256 == NULL || memcmp(clear->cloud_ca_sha256, cloud_ca_sha256, IMP_SHA256_BYTES) != 0)) {
+        memcmp(clear->cloud_ca_sha256, cloud_ca_sha256, IMP_SHA256_BYTES) != 0) {
         imp_error_set(error, IMP_E_IMAGE_OTHER_CLOUD,
                       "image '%s' is a JOB of another cloud than this station's", clear->name);
         return FALSE;

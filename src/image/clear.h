@@ -95,8 +95,8 @@ ImpClear *imp_clear_read_file(const char *path, GError **error) G_GNUC_WARN_UNUS
 /* All of a file, as long as it has at most max_bytes. Errors: E1002, E1004, E1009. */
 GBytes *imp_image_read_file(const char *path, gsize max_bytes, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* What a station refuses by the header alone: a JOB of another cloud (E3008; cloud_ca_sha256 NULL: the station has no
- * cloud, every JOB is another's), an unencrypted image that came from a cloud (E3009). */
+/* What a station refuses by the header alone: a JOB of another cloud (E3008), any JOB where the station has no
+ * cloud (E6008; cloud_ca_sha256 NULL), an unencrypted image that came from a cloud (E3009). */
 gboolean imp_clear_check_station(const ImpClear *clear, const guint8 *cloud_ca_sha256,
                                  gboolean came_from_cloud, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

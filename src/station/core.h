@@ -69,7 +69,7 @@ typedef struct {
 void imp_launches_init(ImpStation *station);
 void imp_launches_done(ImpStation *station);
 void imp_launches_cancel_all(ImpStation *station);
-/* E6011, E3008, E3015, E3016, …: why an image cannot be launched, by what is known without opening it. */
+/* E6011, E3008, E6008, E3015, E3016, …: why an image cannot be launched, by what is known without opening it. */
 gboolean imp_launches_usable(ImpStation *station, const ImpStoreEntry *entry, GError **error);
 ImpImage *imp_launches_open(ImpStation *station, const ImpStoreEntry *entry, GError **error);
 

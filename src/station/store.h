@@ -56,7 +56,7 @@ int imp_store_temporary(const ImpStore *store, GError **error) G_GNUC_WARN_UNUSE
  * another cloud and an unencrypted image from a cloud are refused). The descriptor stays the caller's and must be of a
  * file in the store's file system. An image that is there already: *out_new FALSE, and nothing changes; the same ID with
  * other bytes is E6004. An image that was delivered and is now loaded by a person stays the cloud's.
- * Errors: E3001 to E3009, E1002, E6003 (limits), E6004. */
+ * Errors: E3001 to E3009, E6008, E1002, E6003 (limits), E6004. */
 gboolean imp_store_add(ImpStore *store, int fd, ImpSource source, const guint8 *cloud_ca_sha256,
                        const ImpStoreEntry **out_entry, gboolean *out_new,
                        GError **error) G_GNUC_WARN_UNUSED_RESULT;

@@ -38,8 +38,12 @@ static void fail_usb(const char *name, int status, const char *what, GError **er
         imp_error_set(error, IMP_E_PROBE_LOST, "%s: %s: the probe was unplugged", name, what);
         break;
     case LIBUSB_ERROR_ACCESS:
+        imp_error_set(error, IMP_E_PROBE_BUSY,
+                      "%s: %s: this user may not open the probe; imprint doctor says how to allow it", name,
+                      what);
+        break;
     case LIBUSB_ERROR_BUSY:
-        imp_error_set(error, IMP_E_PROBE_BUSY, "%s: %s: %s", name, what, libusb_strerror(status));
+        imp_error_set(error, IMP_E_PROBE_BUSY, "%s: %s: another program has the probe open", name, what);
         break;
     case LIBUSB_ERROR_TIMEOUT:
         imp_error_set(error, IMP_E_PROBE_TIMEOUT, "%s: %s: no answer", name, what);

@@ -272,7 +272,7 @@ class Sap(impstation.TestCase):
         self.assertEqual(board.dump(0, impstation.FLASH), b"\xff" * impstation.FLASH)
 
     def test_job_without_cloud(self):
-        """A JOB of a cloud that is not ours is refused when it is loaded."""
+        """A JOB needs its cloud: a station that belongs to none refuses it when it is loaded."""
         ca = self.path("ca.pem")
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout",
                         self.path("ca.key"), "-out", ca, "-subj", "/CN=other", "-days", "1"], check=True, capture_output=True)
@@ -282,7 +282,7 @@ class Sap(impstation.TestCase):
             self.admit(station)
             with self.assertRaises(impstation.ApiError) as caught:
                 station.load(self.path("job.imp"))
-            self.assertEqual(caught.exception.code, 3008)
+            self.assertEqual(caught.exception.code, 6008)
 
     def test_faults(self):
         """A lost bit, a wrong chip, no target: a failed unit with code, place and bytes, and the other port goes on."""

@@ -308,12 +308,13 @@ static gboolean translate(const Transfer *t, CURL *easy, CURLcode rc, GError **e
         code = IMP_E_HTTP_TLS;
         break;
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
         code = IMP_E_HTTP_URL;
         break;
     case CURLE_WEIRD_SERVER_REPLY:
-        code = IMP_E_HTTP_ANSWER;
-        break;
+    case CURLE_UNSUPPORTED_PROTOCOL: /* an answer without an HTTP header; the URL's scheme was checked before */
+        imp_error_set(error, IMP_E_HTTP_ANSWER, "%s: what answers there does not speak HTTP (%s)", where,
+                      what);
+        return FALSE;
     default:
         code = IMP_E_HTTP_UNREACHABLE; /* resolve, connect, broken off: in all, nothing came back */
     }

@@ -88,7 +88,7 @@ int main(int argc, char **argv)
 {
     g_autofree char *board = NULL, *serial = NULL;
     g_auto(GStrv) command = NULL;
-    gboolean v1 = FALSE, both = FALSE, set_report = FALSE;
+    gboolean v1 = FALSE, both = FALSE, set_report = FALSE, busy = FALSE, twin = FALSE;
     int report_bytes = 64;
     const GOptionEntry entries[] = {
         {"board", 'b', 0, G_OPTION_ARG_STRING, &board, "DAP port of the board", "HOST:PORT"},
@@ -98,6 +98,8 @@ int main(int argc, char **argv)
         {"both", 0, 0, G_OPTION_ARG_NONE, &both, "Offer v1 and v2", NULL},
         {"report-bytes", 0, 0, G_OPTION_ARG_INT, &report_bytes, "Size of HID reports (default 64)", "N"},
         {"set-report", 0, 0, G_OPTION_ARG_NONE, &set_report, "v1 without an interrupt OUT endpoint", NULL},
+        {"busy", 0, 0, G_OPTION_ARG_NONE, &busy, "Another program has the probe", NULL},
+        {"twin", 0, 0, G_OPTION_ARG_NONE, &twin, "A second probe beside it, which answers nothing", NULL},
         {G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &command, NULL, "-- COMMAND..."},
         {NULL}};
     g_autoptr(GError) error = NULL;
@@ -117,8 +119,11 @@ int main(int argc, char **argv)
         g_printerr("usb-proxy: reports have 8 to %u bytes\n", USBDEV_PACKET_MAX);
         return EXIT_USAGE;
     }
-    const struct mock_shape shape = {
-        .bulk = !v1 || both, .report_bytes = v1 || both ? (gsize)report_bytes : 0, .set_report = set_report};
+    const struct mock_shape shape = {.bulk = !v1 || both,
+                                     .report_bytes = v1 || both ? (gsize)report_bytes : 0,
+                                     .set_report = set_report,
+                                     .busy = busy,
+                                     .twin = twin};
     struct wire wire = {0};
     if (!wire_open(&wire, board, &error)) {
         g_printerr("usb-proxy: board %s: %s\n", board, error->message);

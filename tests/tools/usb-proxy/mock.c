@@ -5,6 +5,7 @@
 
 #define PRELOAD "libumockdev-preload.so.0"
 #define NODE    "/dev/bus/usb/001/002"
+#define TWIN    "/dev/bus/usb/001/003"
 #define VENDOR  0x1209 /* pid.codes; the product ID is one of its numbers for tests */
 #define PRODUCT 0x0001
 enum { EP_OUT = 0x01, EP_IN = 0x82, EP_HID_OUT = 0x03, EP_HID_IN = 0x84 };
@@ -61,24 +62,26 @@ static GByteArray *make_descriptors(const struct mock_shape *shape)
     return all;
 }
 
-static gboolean add_device(UMockdevTestbed *bed, const GByteArray *descriptors, const char *const *strings,
-                           GError **error)
+/* number: 2 is NODE, 3 is TWIN. */
+static gboolean add_device(UMockdevTestbed *bed, guint number, const GByteArray *descriptors,
+                           const char *const *strings, GError **error)
 {
     g_autoptr(GString) hex = g_string_new(NULL);
     for (gsize i = 0; i < descriptors->len; i++)
         g_string_append_printf(hex, "%02X", descriptors->data[i]);
-    g_autofree char *text = g_strdup_printf("P: /devices/pci0000:00/0000:00:14.0/usb1/1-1\n"
-                                            "N: bus/usb/001/002\n"
-                                            "E: DEVNAME=" NODE "\n"
+    g_autofree char *text = g_strdup_printf("P: /devices/pci0000:00/0000:00:14.0/usb1/1-%u\n"
+                                            "N: bus/usb/001/%03u\n"
+                                            "E: DEVNAME=/dev/bus/usb/001/%03u\n"
                                             "E: DEVTYPE=usb_device\n"
-                                            "E: BUSNUM=001\nE: DEVNUM=002\n"
+                                            "E: BUSNUM=001\nE: DEVNUM=%03u\n"
                                             "E: SUBSYSTEM=usb\n"
-                                            "A: busnum=1\\n\nA: devnum=2\\n\nA: speed=480\\n\n"
+                                            "A: busnum=1\\n\nA: devnum=%u\\n\nA: speed=480\\n\n"
                                             "A: bConfigurationValue=1\\n\n"
                                             "A: idVendor=%04x\\n\nA: idProduct=%04x\\n\n"
                                             "A: manufacturer=%s\\n\nA: product=%s\\n\nA: serial=%s\\n\n"
                                             "H: descriptors=%s\n",
-                                            VENDOR, PRODUCT, strings[0], strings[1], strings[2], hex->str);
+                                            number - 1, number, number, number, number, VENDOR, PRODUCT,
+                                            strings[0], strings[1], strings[2], hex->str);
     return umockdev_testbed_add_from_string(bed, text, error);
 }
 
@@ -136,11 +139,9 @@ int mock_run(const struct mock_shape *shape, const char *serial, const struct us
              char **argv)
 {
     g_autoptr(GError) error = NULL;
-    const char *strings[] = {"Imprint",
-                             "Imprint CMSIS-DAP (mocked USB)",
-                             serial ? serial : "USBPROXY1",
-                             "CMSIS-DAP v2",
-                             "CMSIS-DAP v1",
+    const char *own = serial ? serial : "USBPROXY1";
+    g_autofree char *others = g_strconcat(own, "-B", NULL);
+    const char *strings[] = {"Imprint", "Imprint CMSIS-DAP (mocked USB)", own, "CMSIS-DAP v2", "CMSIS-DAP v1",
                              NULL};
     g_autoptr(GByteArray) descriptors = make_descriptors(shape);
     const struct usbdev_descriptors d = {.bytes = descriptors->data,
@@ -149,17 +150,26 @@ int mock_run(const struct mock_shape *shape, const char *serial, const struct us
                                          .report_bytes = shape->report_bytes,
                                          .hid_interface = 0,
                                          .hid_in = EP_HID_IN,
-                                         .hid_out = shape->set_report ? 0 : EP_HID_OUT};
-    UsbDev *dev = usbdev_new(&d, ops, user);
+                                         .hid_out = shape->set_report ? 0 : EP_HID_OUT,
+                                         .busy = shape->busy};
+    const char *twin_strings[] = {strings[0], strings[1], others, strings[3], strings[4], NULL};
+    struct usbdev_descriptors twin_d = d;
+    twin_d.strings = twin_strings;
+    UsbDev *dev = usbdev_new(&d, ops, user), *twin = usbdev_new(&twin_d, ops, user);
     UMockdevTestbed *bed = umockdev_testbed_new();
     int status = EXIT_FAILURE;
-    if (add_device(bed, descriptors, strings, &error) &&
-        umockdev_testbed_attach_ioctl(bed, NODE, usbdev_get_handler(dev), &error))
+    if (add_device(bed, 2, descriptors, strings, &error) &&
+        (!shape->twin || add_device(bed, 3, descriptors, twin_strings, &error)) &&
+        umockdev_testbed_attach_ioctl(bed, NODE, usbdev_get_handler(dev), &error) &&
+        (!shape->twin || umockdev_testbed_attach_ioctl(bed, TWIN, usbdev_get_handler(twin), &error)))
         status = run_child(argv);
     else
         g_printerr("%s: %s\n", argv[0], error->message);
     (void)umockdev_testbed_detach_ioctl(bed, NODE, NULL);
+    if (shape->twin)
+        (void)umockdev_testbed_detach_ioctl(bed, TWIN, NULL);
     g_object_unref(bed);
     usbdev_free(dev);
+    usbdev_free(twin);
     return status;
 }

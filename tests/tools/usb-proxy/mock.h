@@ -10,6 +10,9 @@ struct mock_shape {
     gboolean bulk; /* CMSIS-DAP v2 */
     gsize report_bytes; /* CMSIS-DAP v1: of each report; 0: not offered */
     gboolean set_report; /* without an interrupt OUT endpoint */
+    gboolean busy; /* another program has its interfaces */
+    gboolean
+        twin; /* a second one of the same kind, whose serial number ends in "-B"; only its descriptors are there */
 };
 
 /* Runs argv until it ends; SIGTERM and SIGINT go to it as SIGTERM. ops are called in a thread of umockdev's, and no longer after

@@ -227,7 +227,7 @@ static int claim(const UsbDev *d, UMockdevIoctlData *arg)
     if (!in)
         return -EFAULT;
     memcpy(&number, in->data, sizeof number);
-    return d->kernel_has_hid && number == d->descriptors.hid_interface ? -EBUSY : 0;
+    return d->descriptors.busy || (d->kernel_has_hid && number == d->descriptors.hid_interface) ? -EBUSY : 0;
 }
 
 /* Takes an interface from whatever driver holds it, and claims it. */
@@ -239,6 +239,8 @@ static int disconnect_claim(UsbDev *d, UMockdevIoctlData *arg)
         return -EFAULT;
     const struct usbdevfs_disconnect_claim *c =
         (const struct usbdevfs_disconnect_claim *)(const void *)in->data;
+    if (d->descriptors.busy)
+        return -EBUSY;
     if (c->interface == d->descriptors.hid_interface)
         d->kernel_has_hid = FALSE;
     return 0;

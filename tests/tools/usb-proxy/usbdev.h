@@ -26,6 +26,7 @@ struct usbdev_descriptors {
     const char *const *strings; /* index 1 and up; NULL-terminated */
     gsize report_bytes; /* of the HID interface; 0: there is none */
     guint8 hid_interface, hid_in, hid_out; /* its number and its endpoints; hid_out 0: none */
+    gboolean busy; /* another program has claimed the interfaces */
 };
 
 typedef struct UsbDev UsbDev;

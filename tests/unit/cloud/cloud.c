@@ -6,6 +6,8 @@
 #include <openssl/x509.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/yaml.h"
 #include "cloud/folder.h"
@@ -233,6 +235,25 @@ static void test_password(void)
     }
 }
 
+/* A process that may not grow (a limit of its container): a password is not hashed with less. */
+static void test_no_memory(void)
+{
+    if (!g_test_subprocess()) {
+        g_test_trap_subprocess(NULL, 0, G_TEST_SUBPROCESS_DEFAULT);
+        g_test_trap_assert_passed();
+        return;
+    }
+    g_autoptr(GError) error = NULL;
+    g_autofree char *statm = NULL;
+    g_assert_true(g_file_get_contents("/proc/self/statm", &statm, NULL, NULL));
+    rlim_t now = (rlim_t)g_ascii_strtoull(statm, NULL, 10) * (rlim_t)sysconf(_SC_PAGESIZE);
+    const struct rlimit limit = {now + 16 * 1024 * 1024, RLIM_INFINITY};
+    g_assert_cmpint(setrlimit(RLIMIT_AS, &limit), ==, 0);
+    g_assert_null(password_hash(PASSWORD, &error));
+    g_assert_error(error, IMP_ERROR, IMP_E_NO_MEMORY);
+    g_assert_nonnull(strstr(error->message, "64 MiB"));
+}
+
 static void test_roles(void)
 {
     const struct {
@@ -376,6 +397,7 @@ int main(int argc, char **argv)
     g_test_add_func("/cloud/description", test_description);
     g_test_add_func("/cloud/roles", test_roles);
     g_test_add_func("/cloud/password", test_password);
+    g_test_add_func("/cloud/no-memory", test_no_memory);
     g_test_add_func("/cloud/ca", test_ca);
     g_test_add_func("/cloud/csr", test_csr);
     g_test_add_func("/cloud/time", test_time);

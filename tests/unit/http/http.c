@@ -547,6 +547,135 @@ static void test_stop(void)
     rig_done(&rig);
 }
 
+/* Stops the server while a request is in work; user is the rig. */
+static void *stop_server(void *user)
+{
+    Rig *rig = user;
+    imp_http_server_stop(rig->server);
+    return NULL;
+}
+
+static int connect_raw(const char *path)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    g_strlcpy(at.sun_path, path, sizeof at.sun_path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect(fd, (struct sockaddr *)&at, sizeof at) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* One request on a connection that is kept, and what comes back in one piece. */
+static char *ask_raw(int fd)
+{
+    static const char request[] = "GET /v1/public HTTP/1.1\r\nHost: a\r\nImprint-Protocol: 1\r\n\r\n";
+    char answer[4096];
+    g_assert_cmpint(send(fd, request, strlen(request), MSG_NOSIGNAL), ==, (gssize)strlen(request));
+    gssize n = recv(fd, answer, sizeof answer - 1, 0);
+    g_assert_cmpint(n, >, 0);
+    answer[n] = '\0';
+    return g_strdup(answer);
+}
+
+/* Who is still connected while the server waits for what is in work is told that it stops, and what to do then. */
+static void test_stopping(void)
+{
+    Rig rig;
+    rig_init(&rig, RIG_UNIX);
+    g_autofree char *path = g_strdup(imp_http_server_address(rig.server));
+    g_assert_true(imp_queue_push(rig.late, &rig)); /* ends the answering thread: from here we are the one */
+    pthread_join(rig.answering, NULL);
+    int fd = connect_raw(path);
+    g_assert_cmpint(fd, >=, 0);
+    g_autofree char *before = ask_raw(fd);
+    g_assert_true(g_str_has_prefix(before, "HTTP/1.1 200"));
+    g_autoptr(ImpHttpClient) client = rig_client(&rig, NULL, NULL, NULL);
+    pthread_t waiting, stopping;
+    g_assert_cmpint(pthread_create(&waiting, NULL, post_late, client), ==, 0);
+    ImpHttpRequest *request = imp_queue_pop(rig.late);
+    g_assert_cmpint(pthread_create(&stopping, NULL, stop_server, &rig), ==, 0);
+    char *after = ask_raw(fd);
+    for (; g_str_has_prefix(after, "HTTP/1.1 200"); after = ask_raw(fd)) /* until it has begun to stop */
+        g_free(after);
+    g_test_message("%s", after);
+    g_assert_true(g_str_has_prefix(after, "HTTP/1.1 503"));
+    g_autofree char *code = g_strdup_printf("\"code\":%d", IMP_E_HTTP_STOPPING);
+    g_assert_nonnull(strstr(after, code));
+    g_free(after);
+    close(fd);
+    handle_echo(request, &rig);
+    void *late = GINT_TO_POINTER(-1);
+    pthread_join(waiting, &late);
+    g_assert_cmpint(GPOINTER_TO_INT(late), ==, 0);
+    pthread_join(stopping, NULL);
+    rig.server = NULL;
+    ImpHttpServerOptions options = {.routes = routes,
+                                    .n_routes = G_N_ELEMENTS(routes),
+                                    .authorise = authorise,
+                                    .user = &rig,
+                                    .unix_path = path};
+    g_autoptr(GError) error = NULL;
+    rig.server = imp_http_server_start(&options, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(pthread_create(&rig.answering, NULL, answer_late, &rig), ==, 0);
+    rig_done(&rig);
+}
+
+typedef struct {
+    int listener;
+    const char *says;
+} Stranger;
+
+/* Something that listens there, but is no server of ours: one connection. */
+static void *speak_strangely(void *user)
+{
+    const Stranger *stranger = user;
+    char request[4096];
+    int fd = accept(stranger->listener, NULL, NULL);
+    g_assert_cmpint(recv(fd, request, sizeof request, 0), >, 0);
+    g_assert_cmpint(send(fd, stranger->says, strlen(stranger->says), MSG_NOSIGNAL), ==,
+                    (gssize)strlen(stranger->says));
+    close(fd);
+    return NULL;
+}
+
+static void test_strangers(void)
+{
+    static const char *const says[] = {
+        "SSH-2.0-OpenSSH_9.2\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\nConnection: "
+        "close\r\n\r\n<html></html>",
+        "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 404 Not Found\r\nContent-Length: 24\r\nConnection: close\r\n\r\n{\"error\":\"no such "
+        "page\"}",
+    };
+    g_autoptr(GError) error = NULL;
+    g_autofree char *folder = g_dir_make_tmp("imprint-http-XXXXXX", &error);
+    g_autofree char *path = g_build_filename(folder, "s", NULL);
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    g_strlcpy(at.sun_path, path, sizeof at.sun_path);
+    Stranger stranger = {.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    g_assert_cmpint(bind(stranger.listener, (struct sockaddr *)&at, sizeof at), ==, 0);
+    g_assert_cmpint(listen(stranger.listener, 1), ==, 0);
+    for (guint i = 0; i < G_N_ELEMENTS(says); i++) {
+        pthread_t thread;
+        stranger.says = says[i];
+        g_assert_cmpint(pthread_create(&thread, NULL, speak_strangely, &stranger), ==, 0);
+        g_autoptr(ImpHttpClient) client =
+            imp_http_client_new(&(ImpHttpClientOptions){.unix_path = path}, &error);
+        g_assert_no_error(error);
+        g_autoptr(GError) why = NULL;
+        g_assert_null(imp_http_call_json(client, "GET", "/v1/public", NULL, &why));
+        g_test_message("%s", why->message);
+        g_assert_error(why, IMP_ERROR, IMP_E_HTTP_ANSWER);
+        pthread_join(thread, NULL);
+    }
+    close(stranger.listener);
+    g_remove(path);
+    g_rmdir(folder);
+}
+
 /* Many threads and late answers: each gets its own. */
 #define CROWD       8
 #define CROWD_CALLS 50
@@ -643,6 +772,8 @@ int main(int argc, char **argv)
     g_test_add_func("/http/raw", test_raw);
     g_test_add_func("/http/trust", test_trust);
     g_test_add_func("/http/stop", test_stop);
+    g_test_add_func("/http/stopping", test_stopping);
+    g_test_add_func("/http/strangers", test_strangers);
     g_test_add_func("/http/crowd", test_crowd);
     g_test_add_func("/http/listen", test_listen);
     return g_test_run();

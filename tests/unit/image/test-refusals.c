@@ -187,7 +187,7 @@ static void test_station(Fixture *f, gconstpointer unused)
     g_assert_false(imp_clear_check_station(f->job->clear, other, TRUE, &error));
     assert_refused(error, IMP_E_IMAGE_OTHER_CLOUD);
     g_assert_false(imp_clear_check_station(f->job->clear, NULL, FALSE, &error));
-    assert_refused(error, IMP_E_IMAGE_OTHER_CLOUD);
+    assert_refused(error, IMP_E_NOT_ENROLLED);
     g_assert_false(imp_clear_check_station(f->plain->clear, other, TRUE, &error));
     assert_refused(error, IMP_E_IMAGE_UNENCRYPTED);
 }

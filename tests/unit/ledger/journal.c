@@ -165,6 +165,8 @@ static void check_record(Box *b, const Story *story)
     g_assert_cmpuint(entry->report.n_numbers, ==, 1);
     g_assert_cmpuint(entry->report.numbers[0].number, ==, 41);
     g_assert_cmpint(entry->report.code == 0, ==, story->result == IMP_RESULT_PASSED);
+    if (story->result == IMP_RESULT_RETURNED)
+        g_assert_cmpint(entry->report.code, ==, IMP_E_PERMIT_RETURNED);
 }
 
 static void test_story(gconstpointer data)

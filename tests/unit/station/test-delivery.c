@@ -7,6 +7,7 @@
 #include "fixture.h"
 #include "http/client/client.h"
 #include "http/server/server.h"
+#include "station/core.h"
 #include "station/delivery.h"
 #include "station/membership.h"
 #include "station/station.h"
@@ -295,6 +296,28 @@ static void test_resumed(Fixture *f, gconstpointer data)
     g_assert_cmpint(g_atomic_int_get(&f->fulls), ==, 0);
 }
 
+/* Taken back by the cloud while a launch has it open: it stays until the launch lets it go, and no other one begins. */
+static void test_withdrawn_in_work(Fixture *f, gconstpointer data)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(ImpSealed) job = seal(f);
+    offer(f, job);
+    start_delivery(f);
+    wait_for(f, &job->clear->id, TRUE);
+    ImpStore *store = imp_station_store(f->station);
+    imp_store_hold(store, &job->clear->id);
+    g_atomic_pointer_set(&f->content, NULL);
+    const ImpStoreEntry *entry = imp_store_find(store, &job->clear->id);
+    for (gint i = 0; i < 10 && !entry->withdrawn; i++)
+        wait_for_lists(f, 1);
+    g_assert_true(entry->withdrawn);
+    g_assert_false(imp_launches_usable(f->station, entry, &error));
+    g_test_message("%s", error->message);
+    g_assert_error(error, IMP_ERROR, IMP_E_IMAGE_WITHDRAWN);
+    g_assert_true(imp_store_release(store, &job->clear->id));
+    g_assert_null(imp_store_find(store, &job->clear->id));
+}
+
 /* What lies there as a beginning is another file's: noticed at the end, thrown away, fetched whole. */
 static void test_wrong_beginning(Fixture *f, gconstpointer data)
 {
@@ -342,6 +365,7 @@ int main(int argc, char **argv)
     g_log_set_writer_func(count_warnings, NULL, NULL);
     g_log_set_always_fatal(G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL);
     ADD("whole", test_whole);
+    ADD("withdrawn-in-work", test_withdrawn_in_work);
     ADD("resumed", test_resumed);
     ADD("wrong-beginning", test_wrong_beginning);
     ADD("refused", test_refused);
