@@ -89,8 +89,7 @@ static void test_store(Fixture *f, gconstpointer data)
     g_assert_true(imp_id_equal(&entry->clear->id, &sap->clear->id));
     g_assert_cmpint(add(store, sap->file, IMP_SOURCE_LOCAL, NULL, &entry, &is_new), ==, 0);
     g_assert_false(is_new);
-    g_assert_cmpint(add(store, job->file, IMP_SOURCE_LOCAL, NULL, &entry, &is_new), ==,
-                    IMP_E_NOT_ENROLLED);
+    g_assert_cmpint(add(store, job->file, IMP_SOURCE_LOCAL, NULL, &entry, &is_new), ==, IMP_E_NOT_ENROLLED);
     g_assert_cmpint(add(store, job->file, IMP_SOURCE_LOCAL, other_cloud, &entry, &is_new), ==,
                     IMP_E_IMAGE_OTHER_CLOUD);
     g_assert_cmpint(add(store, job->file, IMP_SOURCE_CLOUD, FIXTURE_CLOUD_CA, &entry, &is_new), ==, 0);
