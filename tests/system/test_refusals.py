@@ -233,7 +233,7 @@ data: {{app: {{file: app.hex}}}}
             ("another image key", 3015, self.read("1.imp")),
             ("the image key's name, another key", 3014, file.build(self.encrypt(File(plain).envelope, "liar"))),
             ("an author who is not trusted", 3016, self.read("2.imp")),
-            ("another cloud", 3008, self.read("3.imp")),
+            ("a JOB, and no cloud", 6008, self.read("3.imp")),
             ("another version", 3002, sealed(plain[:8] + b"\2\0" + plain[10:-32])),
             ("another suite", 3003, sealed(plain[:10] + b"\3\0" + plain[12:-32])),
             ("the other suite's number", 3010, sealed(plain[:10] + bytes([int(self.OTHER), 0]) + plain[12:-32])),
