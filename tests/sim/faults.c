@@ -192,10 +192,13 @@ static void carry_out(Run *run)
     ImpPoolUse pool = {(char *)"sn", (char *)POOL};
     ImpValue value = {.name = (char *)"serial", .kind = IMP_VALUE_POOL};
     ImpPlace place = {.address = base + plan->serial_offset, .size_bytes = SIM_SERIAL_BYTES, .pad = 0};
-    ImpStep steps[SIM_STEPS] = {{.kind = IMP_STEP_ERASE, .erase = plan->erase},
-                                {.kind = IMP_STEP_PROGRAM},
-                                {.kind = IMP_STEP_VERIFY, .verify = plan->verify},
-                                {.kind = IMP_STEP_RESET}};
+    ImpStep steps[SIM_STEPS] = {{.kind = IMP_STEP_ERASE, .erase = plan->erase}, {.kind = IMP_STEP_PROGRAM}};
+    gsize n_steps = 2;
+    if (plan->resets_between)
+        steps[n_steps++] = (ImpStep){.kind = IMP_STEP_RESET};
+    steps[n_steps++] = (ImpStep){.kind = IMP_STEP_VERIFY, .verify = plan->verify};
+    if (plan->resets)
+        steps[n_steps++] = (ImpStep){.kind = IMP_STEP_RESET};
     ImpContent content = {.name = (char *)"faults",
                           .version = (char *)"",
                           .device = run->bench->device,
@@ -210,7 +213,7 @@ static void carry_out(Run *run)
                           .places = &place,
                           .n_places = 1,
                           .steps = steps,
-                          .n_steps = plan->resets ? SIM_STEPS : SIM_STEPS - 1,
+                          .n_steps = n_steps,
                           .rework = IMP_REWORK_NEW_VALUES};
     const ImpPortThreadOptions port_options = {
         .probe_spec = "in process", .clock = &run->probe->clock, .open_probe = open_probe, .open_user = run};

@@ -8,7 +8,7 @@
 #define SIM_DATA_BYTES   2048
 #define SIM_SERIAL_BYTES 16
 #define SIM_FAULTS_MAX   3
-#define SIM_STEPS        4
+#define SIM_STEPS        5
 #define SIM_SPEEDS       3
 #define SIM_ROUND_TRIPS  2
 
@@ -40,7 +40,8 @@ typedef struct {
     enum imp_board_fill fill;
     ImpEraseMode erase;
     ImpVerifyMode verify;
-    gboolean resets; /* a reset step at the end */
+    gboolean resets,
+        resets_between; /* a reset step at the end; one before verify, which then connects anew */
     guint32 offsets[2], sizes[2]; /* the data's two pieces, in flash */
     guint32 serial_offset;
     SimFault faults[SIM_FAULTS_MAX];

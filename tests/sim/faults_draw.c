@@ -41,6 +41,7 @@ void sim_draw(SimPlan *plan, guint64 seed)
     plan->erase = draw(&state, 2) ? IMP_ERASE_USED : IMP_ERASE_ALL;
     plan->verify = draw(&state, 2) ? IMP_VERIFY_CHECKSUM : IMP_VERIFY_READ_BACK;
     plan->resets = draw(&state, 2);
+    plan->resets_between = draw(&state, 4) == 0;
 }
 
 /* Two pieces and the place of a serial number, apart from each other by at least a page of every chip. */
@@ -115,7 +116,10 @@ void sim_print(const SimPlan *plan)
             plan->seed, sim_chips[plan->chip].chip, sim_speeds[plan->speed] / 1000,
             plan->small_packets ? "small" : "large", (guint)(sim_round_trips[plan->round_trip] / 1000),
             plan->erase == IMP_ERASE_ALL ? "all" : "used",
-            plan->verify == IMP_VERIFY_CHECKSUM ? "checksum" : "read-back", plan->resets ? ", reset" : "");
+            plan->verify == IMP_VERIFY_CHECKSUM ? "checksum" : "read-back",
+            plan->resets_between ? ", reset before verify"
+            : plan->resets       ? ", reset"
+                                 : "");
     for (guint i = 0; i < plan->n_faults; i++) {
         const SimFault *f = &plan->faults[i];
         g_autofree char *name = sim_kind_name(f->kind);
