@@ -84,6 +84,15 @@ static gboolean open_device(ImpSerial *serial, const char *address, GError **err
     return set_line(serial->tcp.fd, path, speed, error);
 }
 
+static gboolean set_nonblocking(int fd, const char *spec, GError **error)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0)
+        return TRUE;
+    imp_error_set(error, IMP_E_IO, "%s: %s", spec, g_strerror(errno));
+    return FALSE;
+}
+
 ImpSerial *imp_serial_open(const char *spec, const ImpClock *clock, GError **error)
 {
     g_autoptr(ImpSerial) serial = g_new0(ImpSerial, 1);
@@ -95,7 +104,9 @@ ImpSerial *imp_serial_open(const char *spec, const ImpClock *clock, GError **err
     if (g_str_has_prefix(spec, DEVICE_PREFIX)) {
         good = open_device(serial, spec + strlen(DEVICE_PREFIX), error);
     } else if (g_str_has_prefix(spec, TCP_PREFIX)) {
-        good = imp_tcp_open(&serial->tcp, "tcp", spec + strlen(TCP_PREFIX), TCP_PORT, clock, error);
+        /* Reads take what is there: waiting is done with a limit, beside looking whether one is cancelled. */
+        good = imp_tcp_open(&serial->tcp, "tcp", spec + strlen(TCP_PREFIX), TCP_PORT, clock, error) &&
+               set_nonblocking(serial->tcp.fd, spec, error);
     } else {
         imp_error_set(error, IMP_E_ARGUMENT,
                       "\"%s\": a serial line is serial:/dev/DEVICE, serial:/dev/DEVICE:BAUD or tcp:HOST:PORT",

@@ -5,7 +5,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
+
+#include <arpa/inet.h>
 
 static const struct {
     const char *spec;
@@ -50,6 +53,33 @@ static ImpSerial *open_pair(int *out_unit)
 static void say(int unit, const char *text, gsize n_bytes)
 {
     g_assert_cmpint(write(unit, text, n_bytes), ==, (gssize)n_bytes);
+}
+
+/* A line on which nobody says anything holds nobody up: not when it is emptied, and not longer than is waited. */
+static void test_silent_tcp(void)
+{
+    g_autoptr(GError) error = NULL;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    g_assert_cmpint(bind(listener, (struct sockaddr *)&address, sizeof address), ==, 0);
+    g_assert_cmpint(listen(listener, 1), ==, 0);
+    g_assert_cmpint(getsockname(listener, (struct sockaddr *)&address, &size), ==, 0);
+    g_autofree char *spec = g_strdup_printf("tcp:127.0.0.1:%u", ntohs(address.sin_port));
+    g_autofree char *text = NULL, *second = NULL;
+    g_autoptr(ImpSerial) serial = imp_serial_open(spec, imp_clock_system(), &error);
+    g_assert_no_error(error);
+    int unit = accept(listener, NULL, NULL);
+    g_assert_cmpint(unit, >=, 0);
+    imp_serial_forget(serial);
+    g_assert_false(imp_serial_listen(serial, "up", 20, NULL, &text, &error));
+    g_assert_error(error, IMP_ERROR, IMP_E_TEXT_MISSING);
+    g_clear_error(&error);
+    say(unit, "I am up", 7);
+    g_assert_true(imp_serial_listen(serial, "am up", 60000, NULL, &second, &error));
+    g_assert_cmpstr(second, ==, "I am up");
+    close(unit);
+    close(listener);
 }
 
 static void test_text(void)
@@ -111,6 +141,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/serial/specifications", test_specifications);
+    g_test_add_func("/serial/silent-tcp", test_silent_tcp);
     g_test_add_func("/serial/text", test_text);
     g_test_add_func("/serial/endless", test_endless);
     g_test_add_func("/serial/cancel-and-loss", test_cancel_and_loss);
