@@ -185,7 +185,11 @@ static void check_reads(Order *o, const ImpYamlNode *node)
 void imp_recipe_check_order(ImpYaml *yaml, const ImpYamlNode *node, const ImpRecipe *recipe)
 {
     g_autofree State *states = g_new0(State, imp_recipe_n_sources(recipe) + 1);
-    Order o = {.yaml = yaml, .recipe = recipe, .states = states};
+    Order o = {.yaml = yaml, .recipe = recipe, .states = states, .read_all = TRUE};
+    /* Without any read step a launch reads the values before all others. */
+    for (guint i = 0; i < recipe->steps->len; i++)
+        if (g_array_index(recipe->steps, ImpRecipeStep, i).step.kind == IMP_STEP_READ)
+            o.read_all = FALSE;
     walk(&o);
     check_end(&o, node);
     check_reads(&o, node);

@@ -15,6 +15,20 @@
 #define BOARD_VARIABLE    "IMPRINT_BOARD" /* names the program in another place */
 #define READY_LINE_PREFIX "ready dap="
 #define FILES_MAX         64 /* in the folder of a trial */
+#define ARGUMENTS_MAX     12 /* of the board's program */
+#define ANY_PORT          "127.0.0.1:0"
+
+/* What the recipe wants of its board. */
+typedef struct {
+    const char *chip; /* of imprint-board */
+    gboolean power; /* a supply that can be switched and measured */
+    gboolean uart; /* a serial line */
+} Wanted;
+
+/* Where the board can be reached, as imprint run writes it; texts are the owner's to free. */
+typedef struct {
+    char *probe, *power, *serial; /* NULL: not wanted */
+} Reached;
 
 /* Which chip of imprint-board a device is. The board shares no code with this program, and so has no table of devices. */
 static const struct {
@@ -60,18 +74,36 @@ static void die_with_parent(gpointer user)
     prctl(PR_SET_PDEATHSIG, SIGTERM);
 }
 
-/* "ready dap=127.0.0.1:4441 ...": the probe's specification; free with g_free. */
-static char *read_ready(GSubprocess *board, GError **error)
+static void reached_done(Reached *reached)
+{
+    g_free(reached->probe);
+    g_free(reached->power);
+    g_free(reached->serial);
+}
+
+/* The address behind " name=" in the ready line, with a scheme in front; NULL if there is none. */
+static char *address_of(const char *line, const char *name, const char *scheme)
+{
+    const char *at = strstr(line, name);
+    return at == NULL
+               ? NULL
+               : g_strdup_printf("%s%.*s", scheme, (int)strcspn(at + strlen(name), " "), at + strlen(name));
+}
+
+/* "ready dap=127.0.0.1:4441 control=… power=… uart=…" */
+static gboolean read_ready(GSubprocess *board, Reached *out_reached, GError **error)
 {
     g_autoptr(GDataInputStream) lines = g_data_input_stream_new(g_subprocess_get_stdout_pipe(board));
     g_autofree char *line = g_data_input_stream_read_line(lines, NULL, NULL, NULL);
     if (line == NULL || !g_str_has_prefix(line, READY_LINE_PREFIX)) {
         imp_error_set(error, IMP_E_IO, BOARD_PROGRAM " did not start: it said '%s' (see its message above)",
                       line != NULL ? line : "");
-        return NULL;
+        return FALSE;
     }
-    const char *address = line + strlen(READY_LINE_PREFIX);
-    return g_strdup_printf("tcp:%.*s", (int)strcspn(address, " "), address);
+    *out_reached = (Reached){.probe = address_of(line, " dap=", "tcp:"),
+                             .power = address_of(line, " power=", "scpi:"),
+                             .serial = address_of(line, " uart=", "tcp:")};
+    return TRUE;
 }
 
 static void end_board(GSubprocess *board)
@@ -82,7 +114,7 @@ static void end_board(GSubprocess *board)
         g_debug(BOARD_PROGRAM ": %s", ignored->message);
 }
 
-static GSubprocess *start_board(const char *chip, char **out_spec, GError **error)
+static GSubprocess *start_board(const Wanted *wanted, Reached *out_reached, GError **error)
 {
     g_autofree char *program = board_program();
     if (program == NULL) {
@@ -90,17 +122,26 @@ static GSubprocess *start_board(const char *chip, char **out_spec, GError **erro
                       BOARD_PROGRAM " is not there; install it, or name it in " BOARD_VARIABLE);
         return NULL;
     }
+    const char *arguments[ARGUMENTS_MAX] = {program, "--chip", wanted->chip, "--listen", ANY_PORT};
+    guint n = 5;
+    if (wanted->power) {
+        arguments[n++] = "--power-port";
+        arguments[n++] = ANY_PORT;
+    }
+    if (wanted->uart) {
+        arguments[n++] = "--uart-port";
+        arguments[n++] = ANY_PORT;
+    }
+    g_assert(n < ARGUMENTS_MAX);
     g_autoptr(GSubprocessLauncher) launcher = g_subprocess_launcher_new(G_SUBPROCESS_FLAGS_STDOUT_PIPE);
     g_subprocess_launcher_set_child_setup(launcher, die_with_parent, NULL, NULL);
     g_autoptr(GError) why = NULL;
-    g_autoptr(GSubprocess) board =
-        g_subprocess_launcher_spawn(launcher, &why, program, "--chip", chip, "--listen", "127.0.0.1:0", NULL);
+    g_autoptr(GSubprocess) board = g_subprocess_launcher_spawnv(launcher, arguments, &why);
     if (board == NULL) {
         imp_error_set(error, IMP_E_IO, "%s: %s", program, why->message);
         return NULL;
     }
-    *out_spec = read_ready(board, error);
-    if (*out_spec != NULL)
+    if (read_ready(board, out_reached, error))
         return g_steal_pointer(&board);
     end_board(board);
     return NULL;
@@ -118,28 +159,59 @@ static void remove_folder(const char *path)
     (void)g_rmdir(path);
 }
 
+static gboolean always(void *self)
+{
+    (void)self;
+    return TRUE;
+}
+
 /* The same command line, on that board, with another ledger. */
-static gboolean run_there(ImpCli *cli, const char *spec, const char *folder, GError **error)
+static gboolean run_there(ImpCli *cli, const Reached *reached, const char *folder, GError **error)
 {
     ImpCliEnv env = *cli->env;
     env.data_dir = folder;
+    /* A trial is no unit of anybody's: dates are judged and written by this machine's clock, whoever sets it. */
+    ImpClock clock = *env.clock;
+    clock.synchronised = always;
+    env.clock = &clock;
     const ImpCliEnv *own = cli->env;
     cli->env = &env;
-    cli->probes[0] = spec; /* room for one is always there: imp_cli_parse */
+    cli->probes[0] = reached->probe; /* room for one is always there: imp_cli_parse */
     cli->n_probes = 1;
+    cli->values[IMP_OPTION_POWER] = reached->power;
+    cli->values[IMP_OPTION_SERIAL] = reached->serial;
     gboolean good = imp_command_run(cli, error);
+    cli->values[IMP_OPTION_POWER] = cli->values[IMP_OPTION_SERIAL] = NULL;
     cli->n_probes = 0;
     cli->env = own;
     return good;
 }
 
-/* The chip that the recipe is for. Its warnings wait for the launch, which builds it again. */
-static const char *recipe_chip(ImpCli *cli, GError **error)
+static gboolean switches_power(const ImpContent *content)
+{
+    gboolean power = content->power.has || content->attach == IMP_ATTACH_POWER_CYCLE;
+    for (gsize i = 0; i < content->n_steps; i++)
+        power = power || content->steps[i].kind == IMP_STEP_POWER;
+    for (gsize i = 0; i < content->n_finally; i++)
+        power = power || content->finally[i].kind == IMP_STEP_POWER;
+    return power;
+}
+
+static gboolean listens(const ImpContent *content)
+{
+    for (gsize i = 0; i < content->n_steps; i++)
+        if (content->steps[i].kind == IMP_STEP_RUN && content->steps[i].address == 0)
+            return TRUE;
+    return FALSE;
+}
+
+/* Reads the recipe. Its warnings wait for the launch, which builds it again. */
+static gboolean read_wanted(ImpCli *cli, Wanted *out_wanted, GError **error)
 {
     FILE *nowhere = fopen("/dev/null", "w");
     if (nowhere == NULL) {
         imp_error_set(error, IMP_E_IO, "/dev/null: %s", g_strerror(errno));
-        return NULL;
+        return FALSE;
     }
     ImpCliEnv env = *cli->env;
     env.err = nowhere;
@@ -148,18 +220,22 @@ static const char *recipe_chip(ImpCli *cli, GError **error)
     g_autoptr(ImpObject) object = imp_recipe_object(cli, cli->arguments[0], NULL, NULL, error);
     cli->env = own;
     fclose(nowhere);
-    const char *chip = object != NULL ? chip_of(object->content->device->name) : NULL;
-    if (object != NULL && chip == NULL)
+    if (object == NULL)
+        return FALSE;
+    *out_wanted = (Wanted){.chip = chip_of(object->content->device->name),
+                           .power = switches_power(object->content),
+                           .uart = listens(object->content)};
+    if (out_wanted->chip == NULL)
         imp_error_set(error, IMP_E_UNSUPPORTED,
                       "there is no virtual board with a %s; try the recipe on a real one with imprint run",
                       object->content->device->name);
-    return chip;
+    return out_wanted->chip != NULL;
 }
 
 gboolean imp_command_try(ImpCli *cli, GError **error)
 {
-    const char *chip = recipe_chip(cli, error);
-    if (chip == NULL)
+    Wanted wanted;
+    if (!read_wanted(cli, &wanted, error))
         return FALSE;
     g_autoptr(GError) why = NULL;
     g_autofree char *folder = g_dir_make_tmp("imprint-try-XXXXXX", &why);
@@ -167,16 +243,17 @@ gboolean imp_command_try(ImpCli *cli, GError **error)
         imp_error_set(error, IMP_E_IO, "no folder for the trial: %s", why->message);
         return FALSE;
     }
-    g_autofree char *spec = NULL;
-    g_autoptr(GSubprocess) board = start_board(chip, &spec, error);
+    Reached reached = {NULL};
+    g_autoptr(GSubprocess) board = start_board(&wanted, &reached, error);
     gboolean good = board != NULL;
     if (good) {
         if (!cli->json)
-            fprintf(cli->env->out, "trial on a virtual board (%s): nothing is used up\n", chip);
-        json_object_set_new(cli->result, "board", json_string(chip));
-        good = run_there(cli, spec, folder, error);
+            fprintf(cli->env->out, "trial on a virtual board (%s): nothing is used up\n", wanted.chip);
+        json_object_set_new(cli->result, "board", json_string(wanted.chip));
+        good = run_there(cli, &reached, folder, error);
         end_board(board);
     }
+    reached_done(&reached);
     remove_folder(folder);
     return good;
 }

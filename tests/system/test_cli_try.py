@@ -62,6 +62,22 @@ class Try(imptest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertEqual(json.loads(done.stdout)["numbers"][0]["text"], "W-00700")
 
+    def test_the_board_has_what_the_recipe_wants(self):
+        """A supply that is switched, and a serial line: here one on which nobody says anything."""
+        self.recipe("STM32F103xB", RECIPE + "power: {{volts: 3.3 V, limits: 3.2 V to 3.4 V, off-at-end: true}}\nfinally: [{{power: off}}]\n")
+        done = self.imprint("try", "recipe.yaml", "--json")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("power", json.loads(done.stdout)["phase_ms"])
+        self.recipe("STM32F103xB", RECIPE + "steps: [erase: all, program, verify: checksum, {{run: {{expect-text: up, within: 50 ms}}}}]\n")
+        done = self.imprint("try", "recipe.yaml", "--json")
+        self.assertEqual(json.loads(done.stdout)["error"]["name"], "text-missing")
+        self.nothing_left()
+
+    def test_dates_need_no_time_server(self):
+        self.recipe("nRF51822_xxAA", RECIPE.replace("W-{{n:05}}", "W-{{date:yy}}-{{n:05}}"))
+        done = self.imprint("try", "recipe.yaml", "--json")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
     def test_failures_are_told(self):
         self.recipe("nRF51822_xxAA", RECIPE + "steps: [erase: used, program: all]\n")
         done = self.imprint("try", "recipe.yaml")
