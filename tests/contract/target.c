@@ -1,6 +1,6 @@
 /* The battery for ImpTarget (target/target.h): what every way to reach a chip must do. Passed by SWD on a board in this process,
- * for several chips; over TCP; through a probe that makes faults; and, started by tests/system/test_gdb.py with --gdb HOST:PORT,
- * through the GDB servers of OpenOCD and QEMU. */
+ * for several chips; over TCP; through a probe that makes faults; and, started by tests/system with --gdb HOST:PORT or
+ * --probe SPEC, through the GDB servers of OpenOCD and QEMU and by USB probes. */
 #include "base/error.h"
 #include "board/server.h"
 #include "board_probe.h"
@@ -20,13 +20,13 @@
 #define SHORT_MS     50
 #define XPSR_THUMB   0x01000000u
 
-typedef enum { KIND_BOARD = 2, KIND_DISTURBED, KIND_TCP, KIND_GDB } Kind;
+typedef enum { KIND_BOARD = 2, KIND_DISTURBED, KIND_TCP, KIND_SPEC, KIND_GDB } Kind;
 
 typedef struct {
     const char *name;
     Kind kind;
     const char *chip, *device;
-    const char *gdb; /* HOST:PORT */
+    const char *elsewhere; /* KIND_GDB: HOST:PORT; KIND_SPEC: the probe's specification */
 } Row;
 
 typedef struct {
@@ -90,8 +90,9 @@ static void attach(Fixture *f)
 {
     const ImpTargetOptions options = {.swd_hz = SWD_HZ, .cancel = &f->cancel};
     g_autoptr(GError) error = NULL;
-    f->target = f->row->kind == KIND_GDB ? imp_target_attach_gdb(f->row->gdb, f->clock, &options, &error)
-                                         : imp_target_attach(f->probe, f->clock, &options, &error);
+    f->target = f->row->kind == KIND_GDB
+                    ? imp_target_attach_gdb(f->row->elsewhere, f->clock, &options, &error)
+                    : imp_target_attach(f->probe, f->clock, &options, &error);
     g_assert_no_error(error);
     g_assert_nonnull(f->target);
 }
@@ -104,7 +105,10 @@ static void set_up(Fixture *f, const Row *row)
     f->device = imp_device_lookup(row->device, &error);
     g_assert_no_error(error);
     f->ram = (guint32)f->device->ram_start + 0x100;
-    if (row->kind != KIND_GDB) {
+    if (row->kind == KIND_SPEC) {
+        f->probe = imp_probe_open(row->elsewhere, f->clock, &error);
+        g_assert_no_error(error);
+    } else if (row->kind != KIND_GDB) {
         f->board = imp_board_new(row->chip, 7, &options, NULL);
         g_assert_nonnull(f->board);
         (row->kind == KIND_TCP ? open_server : open_board)(f);
@@ -374,17 +378,19 @@ int main(int argc, char **argv)
                                {"disturbed", KIND_DISTURBED, "nrf51822", "nRF51822", NULL},
                                {"disturbed-stm32f103", KIND_DISTURBED, "stm32f103cb", "STM32F103CB", NULL},
                                {"tcp", KIND_TCP, "nrf51822", "nRF51822", NULL}};
-    static Row gdb = {"gdb", KIND_GDB, NULL, "nRF51822", NULL};
-    if (argc >= 3 && strcmp(argv[1], "--gdb") == 0) {
-        gdb.gdb = argv[2];
+    static Row one = {"elsewhere", KIND_GDB, NULL, "nRF51822", NULL};
+    gboolean elsewhere = argc >= 3 && (strcmp(argv[1], "--gdb") == 0 || strcmp(argv[1], "--probe") == 0);
+    if (elsewhere) {
+        one.kind = strcmp(argv[1], "--gdb") == 0 ? KIND_GDB : KIND_SPEC;
+        one.elsewhere = argv[2];
         argv[2] = argv[0];
         argc -= 2;
         argv += 2;
     }
     g_test_init(&argc, &argv, NULL);
-    if (gdb.gdb != NULL)
-        run_battery(&gdb);
-    for (guint i = 0; gdb.gdb == NULL && i < G_N_ELEMENTS(rows); i++)
+    if (elsewhere)
+        run_battery(&one);
+    for (guint i = 0; !elsewhere && i < G_N_ELEMENTS(rows); i++)
         run_battery(&rows[i]);
     return g_test_run();
 }

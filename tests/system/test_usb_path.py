@@ -66,6 +66,19 @@ class Paths(imptest.TestCase):
             self.assertEqual(board.status()["pages_erased"], IMAGE_BYTES // 1024)
         board.stop()
 
+    def test_usb_passes_the_battery_for_targets(self):
+        """tests/contract/target.c, case by case: CMSIS-DAP v2, then v1."""
+        program = imptest.program("contract-target")
+        library = sanitizer_of(program)
+        for path, spec in (("usb", "usb:"), ("hid", "hid:")):
+            board = self.board("--seed", "62", "--fill", "random")
+            done = subprocess.run([imptest.program("usb-proxy"), "--board", board.dap, *PROXY[path], "--", program, "--probe", spec],
+                                  env=dict(os.environ, **({"LD_PRELOAD": library} if library else {})), stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT_S)
+            self.assertEqual(done.returncode, 0, done.stdout[-3000:])
+            self.assertEqual(done.stdout.count("\nok "), 8, done.stdout)
+            board.stop()
+
     def test_tcp_programs_pages(self):
         self.programs("tcp", "4000000", "used")
 
