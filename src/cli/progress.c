@@ -99,6 +99,8 @@ json_t *imp_progress_launch_json(const ImpLaunchView *view, const char *port)
         json_object_set_new(object, "error", imp_http_problem_body(view->error));
     if (view->answer != NULL)
         json_object_set_new(object, "counts", counts_json(view->answer));
+    if (view->answer != NULL && view->answer->kept)
+        json_object_set_new(object, "kept", json_true());
     return object;
 }
 
@@ -238,6 +240,8 @@ static char *times_text(const json_t *launch)
 static const char *fate(const json_t *launch)
 {
     const char *result = imp_answer_text(launch, "result");
+    if (imp_answer_true(launch, "kept"))
+        return "  (rework: this chip had the number already)";
     if (strcmp(result, "failed") == 0)
         return "  (nothing was written: the number is free again)";
     if (strcmp(result, "spent") == 0)

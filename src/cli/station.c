@@ -259,8 +259,8 @@ static char *numbers_text(const json_t *record)
 
 static void log_table(ImpTable *table, const json_t *records, gboolean csv)
 {
-    static const char *const columns[] = {">unit",  "time", "port",  ">duration", "result",
-                                          "serial", "uid",  "order", "error",     "image"};
+    static const char *const columns[] = {">unit", "time",  "port",  ">duration", "result", "serial",
+                                          "uid",   "order", "error", "image",     "rework"};
     imp_table_init(table, columns, G_N_ELEMENTS(columns));
     gsize i;
     const json_t *record;
@@ -278,7 +278,8 @@ static void log_table(ImpTable *table, const json_t *records, gboolean csv)
         imp_table_add(table, (const char *[]){
                                  unit, time, imp_answer_text(record, "port"), duration,
                                  imp_answer_text(record, "result"), numbers, imp_answer_text(record, "uid"),
-                                 imp_answer_text(record, "order"), code, imp_answer_text(record, "image")});
+                                 imp_answer_text(record, "order"), code, imp_answer_text(record, "image"),
+                                 imp_answer_true(record, "rework") ? "yes" : ""});
     }
 }
 

@@ -138,6 +138,8 @@ json_t *imp_view_launch(const ImpViewLaunch *launch)
     json_object_set_new(document, "phase_ms", phases);
     if (view->report != NULL)
         add_unit(document, view->report);
+    if (view->answer != NULL && view->answer->kept)
+        json_object_set_new(document, "kept", json_true());
     if (finished && view->report != NULL) {
         set_u64(document, "duration_ms", view->report->duration_ms);
         set_text(document, "result", imp_result_name(view->report->result));
@@ -325,7 +327,7 @@ void imp_view_csv_header(GString *text)
     g_string_append(text,
                     "cursor,launch,image,image_name,kind,result,confirmed,seq,start_number,port,order,"
                     "person,began_real_us,duration_ms,code,step,address,expected,found,uid,numbers,reads,"
-                    "link_waits,link_faults,link_errors,link_retries,link_hz,link_slowed_by\r\n");
+                    "link_waits,link_faults,link_errors,link_retries,link_hz,link_slowed_by,rework\r\n");
 }
 
 void imp_view_csv(GString *text, const ImpLedgerLogEntry *entry, const char *kind, const char *name)
@@ -371,6 +373,7 @@ void imp_view_csv(GString *text, const ImpLedgerLogEntry *entry, const char *kin
     csv_u64(text, report->link_retries);
     csv_u64(text, report->link_hz);
     csv_u64(text, report->link_slowed_by);
+    csv_text(text, entry->rework ? "yes" : "");
     g_string_append(text, "\r\n");
 }
 

@@ -107,6 +107,68 @@ class Run(imptest.TestCase):
         ledger = os.path.join(self.dir, "data", "imprint", "ledger.db")
         self.assertEqual(os.stat(ledger).st_mode & 0o777, 0o600)
 
+    def test_rework_keeps_values(self):
+        """The same chip again gets the numbers that it bears, also after a failure; a new chip gets new ones."""
+        more = 'steps:\n  - read: all\n  - erase: all\n  - program: [app, values]\n  - verify: checksum\nrework: keep-values\n'
+        values = RECIPE[:RECIPE.index("steps:")].replace(
+            "  uid: {read: uid}\n", "  uid: {read: uid}\n  mac: {pool: oui, eui48: 70-B3-D5-1A-20-00 to 70-B3-D5-1A-20-FF}\n").replace(
+            "pad: 0x00}\n", "pad: 0x00}\n  - {value: mac, at: 0x00008010, order: reversed}\n")
+        self.recipe = self.write("keep.yaml", values + more)
+        board = self.board("--fill", "random")
+        made = []
+        for step in ("", "", "next", "", "next"):
+            if step:
+                board.control(step)
+            status, result = self.run_json(board)
+            self.assertEqual((status, result["result"]), (0, "passed"), result)
+            texts = {number["pool"]: number["text"] for number in result["numbers"]}
+            made.append((texts["widget-serial"], texts["oui"], result.get("kept", False)))
+            memory = board.dump()
+            self.assertEqual(memory[SERIAL_AT:SERIAL_AT + 12], texts["widget-serial"].encode().ljust(12, b"\0"))
+            self.assertEqual(memory[SERIAL_AT + 16:SERIAL_AT + 22][::-1].hex("-").upper(), texts["oui"])
+        self.assertEqual(made, [("W-00001", "70-B3-D5-1A-20-00", False), ("W-00001", "70-B3-D5-1A-20-00", True),
+                                ("W-00002", "70-B3-D5-1A-20-01", False), ("W-00002", "70-B3-D5-1A-20-01", True),
+                                ("W-00003", "70-B3-D5-1A-20-02", False)])
+        self.assertIn("this chip had the number already", self.run_on(board).stdout)
+
+    def test_rework_refused_and_counted(self):
+        """A chip that passed is refused unwritten; with count-rework: false a unit is counted once."""
+        end = 'steps:\n  - read: all\n  - erase: all\n  - program: [app, values]\n  - verify: checksum\n'
+        start = RECIPE[:RECIPE.index("steps:")]
+        self.recipe = self.write("refuse.yaml", start + end + "rework: refuse\n")
+        board = self.board()
+        self.assertEqual(self.run_json(board)[0], 0)
+        words = board.status()["words_programmed"]
+        status, result = self.run_json(board)
+        self.assertEqual((status, result["result"], result["error"]["code"]), (3, "failed", 5022))
+        self.assertEqual(board.status()["words_programmed"], words)
+        board.control("next")
+        status, result = self.run_json(board)
+        self.assertEqual((status, result["numbers"][0]["text"]), (0, "W-00002"))
+        release = "releases: {one: {kind: sap, units: 1, numbers: 500 to 509, count-rework: false}}\n"
+        self.recipe = self.write("once.yaml", start + end + "rework: keep-values\n" + release)
+        for _ in range(3):
+            status, result = self.run_json(board, "--release", "one")
+            self.assertEqual((status, result["numbers"][0]["text"]), (0, "W-00500"), result)
+        board.control("next")
+        status, result = self.run_json(board, "--release", "one")
+        self.assertEqual((status, result["result"], result["error"]["code"]), (3, "failed", 5001))
+
+    def test_labels_are_used_once(self):
+        """A label of an external pool is good for one unit, and free again when nothing was written."""
+        recipe = RECIPE[:RECIPE.index("releases:")].replace(
+            "  uid: {read: uid}\n", '  uid: {read: uid}\n  label: {barcode: "W[0-9]{4}", pool: labels}\n').replace(
+            "pad: 0x00}\n", "pad: 0x00}\n  - {value: label, at: 0x00008020, size: 8}\n").replace("log: [uid, serial]", "log: [uid, serial, label]")
+        self.recipe = self.write("label.yaml", recipe)
+        board = self.board()
+        status, result = self.run_json(board, "--barcode", "W0042")
+        self.assertEqual((status, [n["text"] for n in result["numbers"]]), (0, ["W-00001", "W0042"]), result)
+        self.assertEqual(board.dump()[SERIAL_AT + 32:SERIAL_AT + 40], b"W0042\xff\xff\xff")
+        board.control("next")
+        status, result = self.run_json(board, "--barcode", "W0042")
+        self.assertEqual((status, result["error"]["code"]), (3, 5028), result)
+        self.assertEqual(self.run_json(board, "--barcode", "W0043")[0], 0)
+
     def test_numbers_of_the_release(self):
         """Without a release the desk counts for itself and says so; with one, the release's numbers are given."""
         board = self.board()
