@@ -627,6 +627,24 @@ static void test_open_mode(void)
     box_close(&b);
 }
 
+/* A number that names its day needs a clock that says which. */
+static void test_clock_of_a_text(void)
+{
+    Box b;
+    box_open(&b);
+    image_must_add(b.ledger,
+                   &(ImageRow){.id = 1,
+                               .units = 9,
+                               .pool =
+                                   "{\"first\":1,\"format\":{\"text\":\"{date:yymmdd}-{n}\"},\"id\":\"sn\","
+                                   "\"last\":9,\"reuse\":true,\"step\":1}"});
+    b.world.synchronised = FALSE;
+    g_assert_cmpint(sap_start(&b, 1, 1), ==, IMP_E_CLOCK_UNTRUSTED);
+    b.world.synchronised = TRUE;
+    g_assert_cmpint(sap_start(&b, 2, 1), ==, 0);
+    box_close(&b);
+}
+
 /* The check finds what it is there to find. */
 static void test_check_finds(void)
 {
@@ -705,5 +723,6 @@ int main(int argc, char **argv)
     g_test_add_func("/ledger/open/damaged", test_open_damaged);
     g_test_add_func("/ledger/open/mode", test_open_mode);
     g_test_add_func("/ledger/check-finds", test_check_finds);
+    g_test_add_func("/ledger/clock/text", test_clock_of_a_text);
     return g_test_run();
 }
