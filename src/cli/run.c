@@ -314,6 +314,7 @@ gboolean imp_command_run(ImpCli *cli, GError **error)
     if (ledger == NULL || !add_image(ledger, &id, object->content, &restrictions, error))
         return FALSE;
     ImpAuthority *authority = imp_authority_local_new(ledger);
+    imp_authority_local_set_desk(authority);
     ImpLaunchOptions options = {.content = object->content,
                                 .image = id,
                                 .authority = authority,

@@ -145,7 +145,7 @@ class Sap(impstation.TestCase):
             self.assertEqual([p["state"] for p in status["ports"]], ["idle", "idle"])
             self.assertEqual([p["launch"]["state"] for p in status["ports"]], ["passed", "passed"])
             inspected = station.get(f"/v1/images/{loaded['id']}")
-            self.assertEqual(inspected["content"]["restrictions"], {"units": 5, "numbers": {"first": 1, "last": 99999}})
+            self.assertEqual(inspected["content"]["restrictions"], {"units": 5, "numbers": [{"pool": "widget-serial.1-99999", "first": 1, "last": 99999}]})
             self.assertEqual(inspected["content"]["pools"], ["widget-serial.1-99999"])
 
     def test_progress(self):

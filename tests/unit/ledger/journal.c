@@ -627,6 +627,11 @@ static void test_open_mode(void)
     box_close(&b);
 }
 
+static void begun_or_not(gpointer user, gboolean begun, const ImpAnswer *answer, const GError *error)
+{
+    *(gboolean *)user = begun;
+}
+
 /* A number that names its day needs a clock that says which. */
 static void test_clock_of_a_text(void)
 {
@@ -642,6 +647,15 @@ static void test_clock_of_a_text(void)
     g_assert_cmpint(sap_start(&b, 1, 1), ==, IMP_E_CLOCK_UNTRUSTED);
     b.world.synchronised = TRUE;
     g_assert_cmpint(sap_start(&b, 2, 1), ==, 0);
+    /* At a desk a person sees what is written. */
+    b.world.synchronised = FALSE;
+    ImpAuthority *desk = imp_authority_local_new(b.ledger);
+    imp_authority_local_set_desk(desk);
+    ImpWant want = want_of(3, 1, 0);
+    gboolean begun = FALSE;
+    desk->ops->start(desk, &want, begun_or_not, &begun);
+    g_assert_true(begun);
+    imp_authority_local_free(desk);
     box_close(&b);
 }
 
