@@ -622,6 +622,31 @@ static void test_stopping(void)
     rig_done(&rig);
 }
 
+/* A request that the server does not answer in the time that the caller gives it. */
+static void test_late(void)
+{
+    Rig rig;
+    rig_init(&rig, RIG_UNIX);
+    g_assert_true(imp_queue_push(rig.late, &rig)); /* ends the answering thread: from here we are the one */
+    pthread_join(rig.answering, NULL);
+    g_autoptr(ImpHttpClient) client = rig_client(&rig, NULL, NULL, NULL);
+    g_autoptr(GBytes) body = g_bytes_new_static("{}", 2);
+    ImpHttpCall call = {.method = "POST",
+                        .path = "/v1/late",
+                        .content_type = "application/json",
+                        .body = body,
+                        .ms_max = 300};
+    g_autoptr(ImpHttpAnswer) answer = NULL;
+    g_autoptr(GError) error = NULL;
+    g_assert_false(imp_http_call(client, &call, &answer, &error));
+    g_test_message("%s", error->message);
+    g_assert_error(error, IMP_ERROR, IMP_E_TIMEOUT);
+    handle_echo(imp_queue_pop(rig.late), &rig);
+    g_assert_cmpint(pthread_create(&rig.answering, NULL, answer_late, &rig), ==, 0);
+    g_assert_cmpint(post(client, "/v1/late", 10), ==, 0); /* the next one is not disturbed by it */
+    rig_done(&rig);
+}
+
 typedef struct {
     int listener;
     const char *says;
@@ -773,6 +798,7 @@ int main(int argc, char **argv)
     g_test_add_func("/http/trust", test_trust);
     g_test_add_func("/http/stop", test_stop);
     g_test_add_func("/http/stopping", test_stopping);
+    g_test_add_func("/http/late", test_late);
     g_test_add_func("/http/strangers", test_strangers);
     g_test_add_func("/http/crowd", test_crowd);
     g_test_add_func("/http/listen", test_listen);

@@ -1,6 +1,5 @@
 /* Key files, rings, trust lists, grants. */
 #include <glib/gstdio.h>
-#include <openssl/evp.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -95,23 +94,6 @@ static void test_files(Fixture *f, gconstpointer unused)
 }
 
 /* The ID is the digest of the SubjectPublicKeyInfo, and of nothing else. */
-/* A library that offers nothing (its settings may demand a FIPS module that is not there): nothing is made, and that is said. */
-static void test_empty_library(Fixture *f, gconstpointer unused)
-{
-    if (!g_test_subprocess()) {
-        g_test_trap_subprocess(NULL, 0, G_TEST_SUBPROCESS_DEFAULT);
-        g_test_trap_assert_passed();
-        return;
-    }
-    GError *error = NULL;
-    g_assert_cmpint(EVP_set_default_properties(NULL, "provider=none"), ==, 1);
-    for (guint suite = IMP_IMAGE_SUITE_P256; suite <= IMP_IMAGE_SUITE_RSA; suite++) {
-        g_assert_null(imp_key_generate(suite, IMP_KEY_ANY, &error));
-        g_test_message("%s", error->message);
-        assert_refused(error, IMP_E_CRYPTO);
-    }
-}
-
 static void test_id(Fixture *f, gconstpointer unused)
 {
     GError *error = NULL;
@@ -587,7 +569,6 @@ int main(int argc, char **argv)
 #define ADD(name, function) g_test_add(name, Fixture, NULL, set_up, function, tear_down)
     ADD("/keys/files", test_files);
     ADD("/keys/id", test_id);
-    ADD("/keys/empty-library", test_empty_library);
     ADD("/keys/roles", test_roles);
     ADD("/keys/roles-kept", test_roles_kept);
     ADD("/keys/grant-suites", test_grant_suites);

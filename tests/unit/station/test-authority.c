@@ -263,6 +263,7 @@ static void never_fresh(gint64 jump_us)
     world_jump_real(w, jump_us);
     world_run(w, 20 * SECOND);
     g_assert_true(s->decided && !s->begun);
+    g_assert_cmpint(s->code, ==, IMP_E_PERMIT_STALE);
     w->answer_delay_us = 0;
     world_run(w, 60 * SECOND);
     g_assert_cmpuint(world_counts(w).open, ==, 0);
