@@ -388,10 +388,7 @@ static void say_unknown(const Search *search, const char *words, GError **error)
         imp_error_set(error, IMP_E_DEVICE_UNKNOWN, "there is no device '%s'; did you mean '%s'?", words,
                       nearest);
     else
-        imp_error_set(error, IMP_E_DEVICE_UNKNOWN,
-                      "there is no device '%s'; imprint device list shows those that are known, and imprint "
-                      "device add FILE.pack makes those of a vendor's pack known",
-                      words);
+        imp_error_set(error, IMP_E_DEVICE_UNKNOWN, "there is no device '%s'", words);
 }
 
 static ImpDevice *make_found(Search *search, ImpDeviceOrigin *origin, GError **error)

@@ -32,6 +32,14 @@ def program(name):
     return path
 
 
+def sanitizer_of(path):
+    """The sanitizer library that a program is linked with: it must come first in LD_PRELOAD."""
+    for line in subprocess.run(["ldd", path], stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines():
+        if "libasan" in line or "libtsan" in line:
+            return line.split()[2]
+    return None
+
+
 class TapResult(unittest.TestResult):
     def __init__(self, out):
         super().__init__()

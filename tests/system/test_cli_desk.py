@@ -8,14 +8,6 @@ import subprocess
 import imptest
 
 
-def sanitizer_of(path):
-    """The sanitizer library that a program is linked with: it must come first in LD_PRELOAD."""
-    for line in subprocess.run(["ldd", path], stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines():
-        if "libasan" in line or "libtsan" in line:
-            return line.split()[2]
-    return None
-
-
 class Desk(imptest.TestCase):
     def setUp(self):
         self.dir = self.folder()
@@ -33,7 +25,7 @@ class Desk(imptest.TestCase):
 
     def on_usb(self, board, *args):
         """The same with a probe on USB: a mocked one before the board."""
-        library = sanitizer_of(imptest.program("imprint"))
+        library = imptest.sanitizer_of(imptest.program("imprint"))
         env = dict(self.env, LD_PRELOAD=library) if library else self.env
         return self.imprint(*args, before=[imptest.program("usb-proxy"), "--board", board.dap, "--serial", "DESK7", "--"],
                             env=env)

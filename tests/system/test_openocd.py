@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Debian's OpenOCD, which knows nothing of us, takes the virtual board for a real one: through a mocked USB probe it attaches,
-reads the chip's description, erases, writes, verifies and dumps, locks and unlocks; what it dumped is what it wrote, and what the board holds."""
+reads the chip's description, erases, writes, verifies and dumps, locks and unlocks; what it dumped is what it wrote, and what the board holds.
+What imprint programmed, over the same mocked device by bulk and by HID, it verifies, and the other way round."""
+import json
 import os
 import random
 import subprocess
@@ -107,6 +109,60 @@ class OpenOcd(imptest.TestCase):
         status = board.status()
         self.assertEqual((status["pages_erased"], status["words_programmed"]), (pages, units))
         board.stop()
+
+    def each_verifies_the_others(self, chip, target, device, base):
+        """imprint programs and OpenOCD verifies; OpenOCD programs and imprint compares; a single bit is seen by both."""
+        folder = self.folder()
+        print(f"# seed {SEED}")
+        env = dict(os.environ, XDG_DATA_HOME=os.path.join(folder, "data"), XDG_CONFIG_HOME=os.path.join(folder, "config"))
+        library = imptest.sanitizer_of(imptest.program("imprint"))
+        if library:
+            env["LD_PRELOAD"] = library
+        image, recipe = os.path.join(folder, "app.bin"), os.path.join(folder, "recipe.yaml")
+        with open(recipe, "w", encoding="utf-8") as f:
+            f.write(f"imprint: 1\nname: T\ndevice: {device}\nconnection: {{swd: 4 MHz}}\n"
+                    f"data: {{app: {{file: app.bin, at: 0x{base:08X}}}}}\n")
+
+        def imprint(path, *more):
+            spec = "hid:" if path else "usb:"
+            done = subprocess.run([imptest.program("usb-proxy"), "--board", board.dap, *path, "--", imptest.program("imprint"), "run",
+                                   recipe, "--probe", spec, "--json", *more], capture_output=True, text=True, timeout=TIMEOUT_S, env=env)
+            self.assertTrue(done.stdout, done.stderr)
+            return json.loads(done.stdout)
+
+        for path in ([], ["--v1"]):
+            board = self.board("--seed", "60", "--fill", "random", chip=chip)
+            numbers = random.Random(SEED + len(path))
+            data = numbers.randbytes(IMAGE_BYTES)
+            with open(image, "wb") as f:
+                f.write(data)
+            self.assertEqual(imprint(path)["result"], "passed")
+            out = self.run_openocd(board, "init", "reset halt", f"verify_image {image} 0x{base:X}", khz=4000, target=target)
+            self.assertIn(f"verified {IMAGE_BYTES} bytes", out)
+            data = numbers.randbytes(IMAGE_BYTES)
+            with open(image, "wb") as f:
+                f.write(data)
+            result = imprint(path, "--verify-only")
+            self.assertEqual((result["result"], result["error"]["code"]), ("unverified", 2107))
+            self.run_openocd(board, "init", "reset halt", f"flash write_image erase {image} 0x{base:X}", khz=4000, target=target)
+            self.assertEqual(imprint(path, "--verify-only")["result"], "verified")
+            at = numbers.randrange(IMAGE_BYTES)
+            bad = os.path.join(folder, "bad.bin")
+            with open(bad, "wb") as f:
+                f.write(bytes([data[at] ^ 1 << numbers.randrange(8)]))
+            board.control(f"load {bad} 0x{base + at:X}")
+            result = imprint(path, "--verify-only")
+            self.assertEqual((result["result"], int(result["error"]["address"], 16) & ~15), ("unverified", base + at & ~15))
+            out = self.run_openocd(board, "init", "reset halt", f"if {{[catch {{verify_image {image} 0x{base:X}}}]}} {{echo differs}}",
+                                   khz=4000, target=target)
+            self.assertIn("differs", out)
+            board.stop()
+
+    def test_stm32f103_each_verifies_the_others(self):
+        self.each_verifies_the_others("stm32f103cb", "stm32f1x", "STM32F103CB", 0x08000000)
+
+    def test_nrf51_each_verifies_the_others(self):
+        self.each_verifies_the_others("nrf51822", "nrf51", "nRF51822", 0)
 
     def test_stm32f103_programs_verifies_and_dumps(self):
         self.program("stm32f103cb", "stm32f1x", "0x08000000", IMAGE_BYTES // 2, IMAGE_BYTES // 1024,

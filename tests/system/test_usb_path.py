@@ -13,14 +13,6 @@ TIMEOUT_S = 120
 PROXY = {"usb": [], "hid": ["--v1"], "hid-set-report": ["--v1", "--set-report"], "hid-large": ["--v1", "--report-bytes=512"], "both": ["--both"]}
 
 
-def sanitizer_of(path):
-    """The sanitizer library that a program is linked with: it must come first in LD_PRELOAD."""
-    for line in subprocess.run(["ldd", path], stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines():
-        if "libasan" in line or "libtsan" in line:
-            return line.split()[2]
-    return None
-
-
 class Paths(imptest.TestCase):
     def image(self):
         print(f"# seed {SEED}")
@@ -36,7 +28,7 @@ class Paths(imptest.TestCase):
         env = dict(os.environ)
         if path != "tcp":
             args = [imptest.program("usb-proxy"), "--board", board.dap, *PROXY[path], "--", *args]
-            library = sanitizer_of(flashcli)
+            library = imptest.sanitizer_of(flashcli)
             if library:
                 env["LD_PRELOAD"] = library
         return {"args": args, "env": env, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}

@@ -254,6 +254,25 @@ static void voltage_is_judged(void)
     bench_close(&b);
 }
 
+/* A capacitor needs its time, a regulator too. */
+static void delays_are_kept(void)
+{
+    static const guint32 delays_ms[][2] = {
+        {150, 1}, {1, 150}, {0, 0}}; /* on, off; 200 ms off where none is named */
+    Bench b;
+    bench_open(&b, "nrf51822", "nRF51822", TRUE);
+    for (gsize i = 0; i < G_N_ELEMENTS(delays_ms); i++) {
+        b.content.power = (ImpPowerSettings){
+            .has = TRUE, .millivolts = 3300, .on_delay_ms = delays_ms[i][0], .off_delay_ms = delays_ms[i][1]};
+        g_assert_true(attach(&b, FALSE));
+        gint64 begin_us = g_get_monotonic_time();
+        g_assert_true(power(&b, IMP_POWER_CYCLE));
+        g_assert_cmpint(g_get_monotonic_time() - begin_us, >=, 150 * 1000);
+        finish(&b);
+    }
+    bench_close(&b);
+}
+
 /* What the image wants of a supply is not silently left out. */
 static void missing_supply_is_said(void)
 {
@@ -402,6 +421,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/launch/door/power-comes-first", power_comes_first);
     g_test_add_func("/launch/door/voltage-is-judged", voltage_is_judged);
+    g_test_add_func("/launch/door/delays-are-kept", delays_are_kept);
     g_test_add_func("/launch/door/missing-supply-is-said", missing_supply_is_said);
     g_test_add_func("/launch/door/attaches-by-power-cycle", attaches_by_power_cycle);
     for (gsize i = 0; i < G_N_ELEMENTS(doors); i++) {
