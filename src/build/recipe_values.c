@@ -245,10 +245,16 @@ void imp_recipe_read_places(ImpYaml *yaml, const ImpYamlNode *node, ImpRecipe *r
 /* A record has room for so many values that are no numbers. */
 static void check_logged(ImpYaml *yaml, const ImpYamlNode *node, const ImpRecipe *recipe)
 {
-    guint logged = 0;
+    guint logged = 0, read = 0;
     for (guint i = 0; i < recipe->values->len; i++) {
         const ImpRecipeValue *value = &g_array_index(recipe->values, ImpRecipeValue, i);
         logged += value->log && value->kind != IMP_VALUE_POOL;
+        read += value->kind == IMP_VALUE_READ;
+        if (read > LOGGED_MAX) {
+            imp_yaml_fault(yaml, value->node, IMP_E_LIMIT, "more than %d values are read from the chip",
+                           LOGGED_MAX);
+            return;
+        }
         if (logged > LOGGED_MAX) {
             imp_yaml_fault(yaml, node != NULL ? node : value->node, IMP_E_LIMIT,
                            "more than %d values for the log; choose them by 'log'", LOGGED_MAX);

@@ -21,7 +21,8 @@
 #define IMP_CONTENT_NAME_MAX        64 /* bytes of any name */
 #define IMP_CONTENT_VALUE_BYTES_MAX 64 /* of one value that is read, scanned or measured by a test */
 #define IMP_CONTENT_PLACE_BYTES_MAX 4096 /* also of one given value */
-#define IMP_CONTENT_LOGGED_MAX      16 /* values that are no numbers of pools, in one record */
+#define IMP_CONTENT_LOGGED_MAX                                                                               \
+    16 /* values that are no numbers of pools, in one record; also of all that are read */
 #define IMP_CONTENT_DIGEST_SUFFIX                                                                            \
     ".sha256" /* of the name under which a long given value stands in a record */
 #define IMP_CONTENT_WRITE_MAX   64 /* bytes of one write step */

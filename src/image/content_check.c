@@ -209,7 +209,7 @@ static gboolean check_value(const ImpContent *content, const ImpValue *value, GE
 
 static gboolean check_values(const ImpContent *content, GError **error)
 {
-    gsize n_logged = 0;
+    gsize n_logged = 0, n_read = 0;
     for (gsize i = 0; i < content->n_pools; i++)
         if (!check_name("pool", content->pools[i].id, 1, error))
             return FALSE;
@@ -223,7 +223,10 @@ static gboolean check_values(const ImpContent *content, GError **error)
         if (!check_value(content, value, error))
             return FALSE;
         n_logged += value->log && value->kind != IMP_VALUE_POOL;
+        n_read += value->kind == IMP_VALUE_READ;
     }
+    if (!check_limit("values that are read from the chip", n_read, IMP_CONTENT_LOGGED_MAX, error))
+        return FALSE;
     if (!check_limit("values for the log", n_logged, IMP_CONTENT_LOGGED_MAX, error))
         return FALSE;
     for (gsize i = 0; i < content->n_places; i++) {
