@@ -1,5 +1,6 @@
 /* A port's thread at a virtual board with a supply: power before connecting, protection that is proved, locked chips that are
  * opened by erasing them. */
+#include "bad_line.h"
 #include "board/server.h"
 #include "device/table.h"
 #include "launch/port.h"
@@ -30,6 +31,10 @@ typedef struct {
     gboolean done;
     GError *error; /* of the last command */
     guint n_uid;
+    guint32 link_hz, slowed_by;
+    char *probe_spec;
+    guint32 bears_hz; /* of the wires; 0: any clock */
+    BadLine *line; /* the present connection's */
 } Bench;
 
 static void *serve(void *data)
@@ -46,6 +51,8 @@ static void on_event(gpointer user, const ImpPortEvent *event)
         return;
     b->done = TRUE;
     b->n_uid = event->n_uid;
+    b->link_hz = event->link_hz;
+    b->slowed_by = event->link_slowed_by;
     g_clear_error(&b->error);
     b->error = event->error != NULL ? g_error_copy(event->error) : NULL;
 }
@@ -56,6 +63,18 @@ static void connect_control(Bench *b, const char *address)
     to.sin_port = htons((guint16)g_ascii_strtoull(strrchr(address, ':') + 1, NULL, 10));
     b->control_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     g_assert_cmpint(connect(b->control_fd, (struct sockaddr *)&to, sizeof to), ==, 0);
+}
+
+/* The port's probe, behind wires that bear so much. On the port's thread, which has nothing to do while bears_hz is set. */
+static ImpProbe *open_bad_line(gpointer user, GError **error)
+{
+    Bench *b = user;
+    ImpProbe *inner = imp_probe_open(b->probe_spec, imp_clock_system(), error);
+    if (inner == NULL)
+        return NULL;
+    b->line = bad_line_new(inner, b->bears_hz != 0 ? b->bears_hz : G_MAXUINT32, 1, 8 | 1);
+    b->line->owns = TRUE;
+    return &b->line->probe;
 }
 
 static void bench_open(Bench *b, const char *chip, const char *device, gboolean supply)
@@ -75,10 +94,13 @@ static void bench_open(Bench *b, const char *chip, const char *device, gboolean 
     imp_server_get_addrs(b->server, &addrs);
     g_assert_cmpint(pthread_create(&b->thread, NULL, serve, b), ==, 0);
     connect_control(b, addrs.control);
-    g_autofree char *probe = g_strconcat("tcp:", addrs.dap, NULL);
+    b->probe_spec = g_strconcat("tcp:", addrs.dap, NULL);
     g_autofree char *power = supply ? g_strconcat("scpi:", addrs.power, NULL) : NULL;
-    b->port = imp_port_thread_new(
-        &(ImpPortThreadOptions){.probe_spec = probe, .power_spec = power, .clock = imp_clock_system()});
+    b->port = imp_port_thread_new(&(ImpPortThreadOptions){.probe_spec = b->probe_spec,
+                                                          .power_spec = power,
+                                                          .clock = imp_clock_system(),
+                                                          .open_probe = open_bad_line,
+                                                          .open_user = b});
     imp_port_set_handler(b->port, on_event, b);
     b->device = imp_device_lookup(device, &error);
     g_assert_no_error(error);
@@ -110,6 +132,7 @@ static void bench_close(Bench *b)
     imp_device_free(b->device);
     g_bytes_unref(b->segment.bytes);
     g_clear_error(&b->error);
+    g_free(b->probe_spec);
 }
 
 /* A line of the control port's; free with g_free. */
@@ -312,6 +335,51 @@ static void attaches_by_power_cycle(void)
     bench_close(&b);
 }
 
+/* ---- a slower clock ---- */
+
+static void clock_steps_down_in_attach(void)
+{
+    Bench b;
+    bench_open(&b, "nrf51822", "nRF51822", FALSE);
+    b.bears_hz = 1000000;
+    g_assert_true(attach(&b, FALSE));
+    g_assert_cmpuint(b.link_hz, ==, 1000000);
+    g_assert_cmpuint(b.slowed_by, ==, IMP_E_LINK_PARITY);
+    g_assert_true(flash(&b, TRUE));
+    finish(&b);
+    g_assert_cmpuint(b.link_hz, ==, 1000000);
+    b.bears_hz = 1000; /* nothing helps: the record tells how far it went */
+    g_assert_false(attach(&b, FALSE));
+    assert_code(&b, IMP_E_LINK_PARITY);
+    g_assert_cmpuint(b.link_hz, ==, 250000);
+    finish(&b);
+    bench_close(&b);
+}
+
+/* The wires get worse while the chip is being programmed: the work is done again, slower; the launch stays slow. */
+static void clock_steps_down_in_work(void)
+{
+    guint8 now[DATA_BYTES];
+    Bench b;
+    bench_open(&b, "nrf51822", "nRF51822", FALSE);
+    g_assert_true(attach(&b, FALSE));
+    g_assert_cmpuint(b.link_hz, ==, 4000000);
+    g_assert_cmpuint(b.slowed_by, ==, 0);
+    b.line->bears_hz = b.bears_hz = 1000000;
+    g_assert_true(flash(&b, TRUE));
+    g_assert_cmpuint(b.link_hz, ==, 1000000);
+    g_assert_cmpuint(b.slowed_by, ==, IMP_E_LINK_PARITY);
+    g_assert_true(imp_board_peek(b.board, b.flash_at, now, sizeof now));
+    g_assert_cmpmem(now, sizeof now, g_bytes_get_data(b.segment.bytes, NULL), DATA_BYTES);
+    g_assert_true(flash(&b, FALSE));
+    finish(&b);
+    g_assert_true(
+        attach(&b, FALSE)); /* the next unit begins with the image's clock again, and finds the same */
+    g_assert_cmpuint(b.link_hz, ==, 1000000);
+    finish(&b);
+    bench_close(&b);
+}
+
 /* ---- protection ---- */
 
 typedef struct {
@@ -424,6 +492,8 @@ int main(int argc, char **argv)
     g_test_add_func("/launch/door/delays-are-kept", delays_are_kept);
     g_test_add_func("/launch/door/missing-supply-is-said", missing_supply_is_said);
     g_test_add_func("/launch/door/attaches-by-power-cycle", attaches_by_power_cycle);
+    g_test_add_func("/launch/door/clock-steps-down-in-attach", clock_steps_down_in_attach);
+    g_test_add_func("/launch/door/clock-steps-down-in-work", clock_steps_down_in_work);
     for (gsize i = 0; i < G_N_ELEMENTS(doors); i++) {
         g_autofree char *path = g_strdup_printf("/launch/door/locks-and-opens/%s", doors[i].name);
         g_test_add_data_func(path, &doors[i], locks_and_opens);
