@@ -31,6 +31,7 @@ class Life(impstation.TestCase):
             ("ports:\n  - {name: '1', probe: 'tcp:127.0.0.1:1'}\n", "name"),
             ("name: a\nport:\n  - {name: '1', probe: 'tcp:127.0.0.1:1'}\n", "did you mean 'ports'"),
             ("name: a\nports:\n  - {name: '1', probe: 'serial:/dev/x'}\n", "station.yaml:3:"),
+            ("name: a\nports:\n  - {name: '1', probe: 'tcp:a:1', power: battery}\n", "a supply is written scpi:HOST:PORT"),
             ("name: a\nports:\n  - {name: '1', probe: 'tcp:a:1'}\n  - {name: '1', probe: 'tcp:a:2'}\n", "station.yaml:4:"),
             ("name: a\nstop-limit: soon\nports:\n  - {name: '1', probe: 'tcp:a:1'}\n", "station.yaml:2:"),
             ("name: [\n", "station.yaml:"),
@@ -160,6 +161,39 @@ class Sap(impstation.TestCase):
             self.assertEqual(order, ["attach", "read", "erase", "program", "verify", "reset"])
             self.assertEqual(events[-1]["state"], "passed")
             self.assertGreater(sum(events[-1]["phase_ms"].values()), 0)
+
+    def test_supply_of_a_port(self):
+        """The port's supply is switched and measured; out of its limits nothing is written, and the number is free again."""
+        board = self.board("--power-port", "127.0.0.1:0")
+        data = self.init([board])
+        path = os.path.join(data, "station.yaml")
+        with open(path, encoding="utf-8") as f:
+            text = f.read()
+        probe = f'probe: "tcp:{board.dap}"'
+        self.assertIn(probe, text)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text.replace(probe, f'{probe}, power: "scpi:{board.ports["power"]}/1"'))
+        recipe = impstation.RECIPE
+        self.addCleanup(setattr, impstation, "RECIPE", recipe)
+        impstation.RECIPE = recipe + "power: {{volts: 3.3 V, limits: 3.2 V to 3.4 V, off-at-end: true}}\n"
+        with self.station(data) as station:
+            self.admit(station)
+            station.load(self.sap())
+            end = station.run("Widget")[0]
+            self.assertEqual((end["state"], end["numbers"][0]["text"]), ("passed", "W-00001"), end)
+            self.assertEqual(end["link"]["hz"], 1000000)
+            self.assertEqual(board.status()["powered"], 0)
+            board.control("next")
+            board.control("supply load 200")
+            end = station.run("Widget")[0]
+            self.assertEqual((end["state"], end["result"], end["error"]["code"]), ("failed", "failed", 2307), end)
+            self.assertEqual((board.status()["powered"], board.status()["words_programmed"] > 0), (0, True))
+            board.control("supply load 20")
+            end = station.run("Widget")[0]
+            self.assertEqual((end["state"], end["numbers"][0]["text"]), ("passed", "W-00002"), end)
+            header, _, row, *_ = station.get("/v1/log?format=csv").decode().split("\r\n")
+            self.assertEqual(dict(zip(header.split(","), row.split(",")))["code"], "2307")
+            self.assertTrue(header.endswith(",link_hz,link_slowed_by"))
 
     def test_count_holds(self):
         """The unit after the last is refused: also after delete and load, restart, and another image of the same object."""
