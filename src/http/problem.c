@@ -82,7 +82,8 @@ void imp_http_problem_decode(const char *body, gsize n_bytes, int status, GError
     const char *text = NULL, *name = NULL;
     if (document == NULL ||
         json_unpack(document, "{s:{s:i,s:s,s:s}}", "error", "code", &code, "name", &name, "text", &text) != 0)
-        imp_error_set(error, IMP_E_HTTP_ANSWER, "the server answered with status %d and no reason", status);
+        imp_error_set(error, IMP_E_HTTP_ANSWER,
+                      "what answers there is no server of Imprint: status %d without a reason", status);
     else
         imp_http_problem_read(json_object_get(document, "error"), error);
     json_decref(document);
