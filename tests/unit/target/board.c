@@ -211,6 +211,16 @@ static void test_wrong_chip(void)
         g_assert_cmpuint(counters.pages_erased + counters.mass_erases + counters.words_programmed, ==, 0);
         tear_down(&f);
     }
+    /* the debug port alone tells */
+    Fixture f;
+    set_up(&f, IMP_BOARD_FILL_RANDOM);
+    GError *error = NULL;
+    g_assert_true(attach(&f, NULL, &error));
+    f.device->dpidr ^= 0x10000000;
+    g_assert_false(imp_target_check(f.target, f.device, &error));
+    assert_code(error, IMP_E_WRONG_CHIP);
+    g_clear_error(&error);
+    tear_down(&f);
 }
 
 typedef struct {
