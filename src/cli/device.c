@@ -120,6 +120,13 @@ static json_t *device_json(const ImpDevice *device, const ImpDeviceOrigin *origi
     }
     if (device->open != NULL)
         json_object_set_new(object, "open", check_json(device->open));
+    if (device->n_locks > 0) {
+        json_t *levels = json_array();
+        for (gsize i = 0; i < device->n_locks; i++)
+            json_array_append_new(levels, json_integer(device->locks[i].level));
+        json_object_set_new(object, "protect_levels", levels);
+        json_object_set_new(object, "unlock", json_boolean(device->unlock != IMP_UNLOCK_BY_NONE));
+    }
     if (device->access_port != 0)
         json_object_set_new(object, "access_port", json_integer(device->access_port));
     if (origin->pack == NULL)
@@ -329,6 +336,14 @@ static void say_device(FILE *out, const ImpDevice *device, const ImpDeviceOrigin
     if (device->open != NULL)
         fprintf(out, "open      if %s (0x%08" G_GINT64_MODIFIER "X, bits 0x%08X: 0x%08X)\n",
                 device->open->what, device->open->address, device->open->mask, device->open->value);
+    if (device->n_locks > 0)
+        fputs("protect  ", out);
+    for (gsize i = 0; i < device->n_locks; i++)
+        fprintf(out, "%s level %u", i > 0 ? "," : "", device->locks[i].level);
+    if (device->n_locks > 0)
+        fprintf(out, "; %s\n",
+                device->unlock != IMP_UNLOCK_BY_NONE ? "level 1 is opened again by erasing everything"
+                                                     : "no way to open it again is known");
     if (origin->pack == NULL)
         return;
     fprintf(out, "pack      %s (%s, %s)\n", origin->pack, origin->vendor, origin->family);
