@@ -5,7 +5,8 @@
  * After every step the cloud's whole ledger is checked, and the world, which sees what really happened to the units, holds
  * the rules against it:
  *   1  passed and perhaps passed units never exceed count and settled launches (worlds without restored disks)
- *   2  a number is written to the unit of one launch only (all worlds)
+ *   2  a number is written to the unit of one launch only, and to the same chip again where it is kept (all worlds); a chip that
+ *      bears a number gets that one, where the image keeps values (worlds without restored disks)
  *   5  nothing begins later than five seconds after a pause was committed
  * At the end everything heals, and
  *   3  every launch that began has exactly one record, with the result that really came of it (worlds without restored
@@ -25,6 +26,8 @@
 #define N_COPIES    4
 #define SENT_MAX    4096
 #define NUMBERS_MAX 4096
+#define N_POOLS     2
+#define N_CHIPS     5
 #define STEPS       400
 #define RUNS        24
 #define USABLE_US   (5 * G_USEC_PER_SEC)
@@ -44,6 +47,8 @@ typedef struct {
     Stage stage;
     gint64 fresh_until_us;
     ImpAnswer granted;
+    guint chip; /* from BEGUN on */
+    gboolean telling, told, refused; /* BEGUN, where the image keeps values */
 } Work;
 
 typedef struct {
@@ -73,7 +78,14 @@ typedef struct {
     guint station, image;
     ImpResult result; /* 0 = at work */
     gboolean wrote;
+    guint chip;
 } Truth;
+
+/* Who wrote a number to a unit. */
+typedef struct {
+    ImpId launch;
+    guint chip;
+} Writer;
 
 typedef struct {
     World world;
@@ -82,11 +94,14 @@ typedef struct {
     Station stations[N_STATIONS];
     GPtrArray *network; /* Message */
     GArray *truths;
-    ImpId writer[NUMBERS_MAX]; /* who wrote this number to a unit */
+    Writer writer[N_POOLS][NUMBERS_MAX];
+    guint64 borne[N_IMAGES]
+                 [N_CHIPS]; /* the first pool's number that the chip bears of this image; 0 = none */
+    gboolean keep[N_IMAGES], free_rework[N_IMAGES], counted[N_IMAGES][N_CHIPS];
     gint64 paused_us[N_IMAGES]; /* 0 = active */
     guint64 units[N_IMAGES], settled[N_IMAGES], good[N_IMAGES]; /* good: passed or perhaps so */
     gboolean restores, any_tainted;
-    guint64 n_begun, n_passed, n_lost_messages, n_kills, n_blocked;
+    guint64 n_begun, n_passed, n_lost_messages, n_kills, n_blocked, n_kept;
 } Model;
 
 static guint64 rnd(Model *m, guint64 below)
@@ -117,6 +132,15 @@ static Truth *truth_of(Model *m, const ImpId *launch)
     return NULL;
 }
 
+/* The unit is good, or perhaps so; where rework is free, a chip counts once. */
+static void count_good(Model *m, const Truth *truth)
+{
+    if (m->free_rework[truth->image] && m->counted[truth->image][truth->chip])
+        return;
+    m->counted[truth->image][truth->chip] = TRUE;
+    m->good[truth->image]++;
+}
+
 /* ---- a station ---- */
 
 static void station_start(Model *m, Station *s)
@@ -138,7 +162,8 @@ static void station_kill(Model *m, Station *s)
         if (truth == NULL || truth->result != 0)
             continue;
         truth->result = truth->wrote ? IMP_RESULT_UNKNOWN : IMP_RESULT_LOST;
-        m->good[truth->image] += truth->wrote;
+        if (truth->wrote)
+            count_good(m, truth);
     }
     g_array_set_size(s->works, 0);
     g_array_set_size(s->lost, 0);
@@ -197,8 +222,10 @@ static void station_sync(Model *m, Station *s)
     request.reports = (ImpReport *)(gpointer)reports->data;
     g_autofree ImpWant *wants = g_new0(ImpWant, s->works->len + 1);
     g_autofree ImpRefresh *refreshes = g_new0(ImpRefresh, s->works->len + 1);
+    g_autofree ImpIdentify *identifies = g_new0(ImpIdentify, s->works->len + 1);
     request.wants = wants;
     request.refreshes = refreshes;
+    request.identifies = identifies;
     for (guint i = 0; i < s->works->len && s->welcomed; i++) {
         Work *work = &g_array_index(s->works, Work, i);
         if (work->stage == ASKED) {
@@ -206,6 +233,11 @@ static void station_sync(Model *m, Station *s)
             wants[request.n_wants++] = work->want;
         } else if (work->stage == HELD) {
             refreshes[request.n_refreshes++] = (ImpRefresh){work->want.launch, next_ask(m, s)};
+        } else if (work->stage == BEGUN && work->telling && !work->told && !work->refused) {
+            identifies[request.n_identifies++] = (ImpIdentify){.launch = work->want.launch,
+                                                               .ask = next_ask(m, s),
+                                                               .uid = {(guint8)(work->chip + 1)},
+                                                               .n_uid = 1};
         }
     }
     char *text = imp_sync_request_encode(&request, &error);
@@ -227,6 +259,22 @@ static void take_list(Station *s, const ImpSyncResponse *response)
     g_array_append_vals(s->lost, lost->data, lost->len);
 }
 
+/* What the cloud says of a chip; it is journaled before anything is written. */
+static void take_told(Station *s, Work *work, const ImpAnswer *answer)
+{
+    g_autoptr(GError) error = NULL;
+    if (answer->kind == IMP_ANSWER_REFUSED)
+        work->refused = TRUE;
+    if (answer->kind != IMP_ANSWER_IDENTIFIED)
+        return; /* of its want, late */
+    ImpIdentify told = {.launch = work->want.launch, .uid = {(guint8)(work->chip + 1)}, .n_uid = 1};
+    g_assert_true(imp_journal_identified(s->ledger, &told, answer, &error));
+    work->told = TRUE;
+    work->granted.kept = answer->kept;
+    work->granted.n_numbers = answer->n_numbers;
+    memcpy(work->granted.numbers, answer->numbers, sizeof answer->numbers);
+}
+
 static void take_answer(Station *s, const ImpAnswer *answer)
 {
     g_autoptr(GError) error = NULL;
@@ -235,6 +283,10 @@ static void take_answer(Station *s, const ImpAnswer *answer)
         return;
     }
     Work *work = work_of(s, &answer->launch);
+    if (work != NULL && work->stage == BEGUN && work->telling && !work->told) {
+        take_told(s, work, answer);
+        return;
+    }
     if (work == NULL || work->stage > HELD)
         return; /* late: in the journal, or not asked */
     gint64 fresh_until = s->sent_us[answer->ask] + USABLE_US;
@@ -281,34 +333,72 @@ static void station_take(Model *m, Station *s, const char *text)
         take_list(s, response);
 }
 
+/* A chip that lies at no port, most times one that this image was on; N_CHIPS: none does. */
+static guint take_chip(Model *m, guint image)
+{
+    gboolean taken[N_CHIPS] = {FALSE};
+    for (guint i = 0; i < N_STATIONS; i++)
+        for (guint k = 0; k < m->stations[i].works->len; k++) {
+            const Work *work = &g_array_index(m->stations[i].works, Work, k);
+            if (work->stage >= BEGUN)
+                taken[work->chip] = TRUE;
+        }
+    guint first = (guint)rnd(m, N_CHIPS);
+    for (guint i = 0; i < N_CHIPS && rnd(m, 4); i++)
+        if (!taken[(first + i) % N_CHIPS] && m->borne[image][(first + i) % N_CHIPS] != 0)
+            return (first + i) % N_CHIPS;
+    for (guint i = 0; i < N_CHIPS; i++)
+        if (!taken[(first + i) % N_CHIPS])
+            return (first + i) % N_CHIPS;
+    return N_CHIPS;
+}
+
 /* START of a held permit. */
 static void begin(Model *m, Station *s, Work *work)
 {
     guint image = work->want.image.bytes[IMP_ID_BYTES - 1] - 1u;
-    if (m->world.boot_us > work->fresh_until_us)
+    guint chip = take_chip(m, image);
+    if (m->world.boot_us > work->fresh_until_us || chip == N_CHIPS)
         return;
     if (m->paused_us[image] != 0)
         g_assert_cmpint(m->world.real_us, <=, m->paused_us[image] + USABLE_US); /* rule 5 */
     g_autoptr(GError) error = NULL;
     g_assert_true(imp_journal_begun(s->ledger, &work->want, &work->granted, &error));
     work->stage = BEGUN;
-    Truth truth = {.launch = work->want.launch, .station = (guint)(s - m->stations), .image = image};
+    work->chip = chip;
+    g_assert_cmpint(work->granted.identify, ==, m->keep[image] || m->free_rework[image]);
+    Truth truth = {
+        .launch = work->want.launch, .station = (guint)(s - m->stations), .image = image, .chip = chip};
     g_array_append_val(m->truths, truth);
     m->n_begun++;
+}
+
+static void write_number(Model *m, const Work *work, guint pool, guint64 number)
+{
+    g_assert_cmpuint(number, <, NUMBERS_MAX);
+    Writer *writer = &m->writer[pool][number];
+    if (!imp_id_is_zero(&writer->launch)) { /* rule 2 */
+        g_assert_true(work->granted.kept);
+        g_assert_cmpuint(writer->chip, ==, work->chip);
+    }
+    *writer = (Writer){work->want.launch, work->chip};
 }
 
 static void write_unit(Model *m, Station *s, Work *work)
 {
     g_autoptr(GError) error = NULL;
+    Truth *truth = truth_of(m, &work->want.launch);
     g_assert_true(imp_journal_writing(s->ledger, &work->want.launch, &error));
     work->stage = WRITING;
-    truth_of(m, &work->want.launch)->wrote = TRUE;
-    for (guint32 i = 0; i < work->granted.n_numbers; i++) {
-        guint64 number = work->granted.numbers[i].number;
-        g_assert_cmpuint(number, <, NUMBERS_MAX);
-        g_assert_true(imp_id_is_zero(&m->writer[number])); /* rule 2 */
-        m->writer[number] = work->want.launch;
-    }
+    truth->wrote = TRUE;
+    g_assert_cmpuint(work->granted.n_numbers, ==, m->keep[truth->image] ? N_POOLS : 1);
+    for (guint32 i = 0; i < work->granted.n_numbers; i++)
+        write_number(m, work, i, work->granted.numbers[i].number);
+    guint64 *borne = &m->borne[truth->image][work->chip];
+    if (m->keep[truth->image] && *borne != 0 && !m->any_tainted)
+        g_assert_cmpuint(work->granted.numbers[0].number, ==, *borne);
+    *borne = work->granted.numbers[0].number;
+    m->n_kept += work->granted.kept;
 }
 
 static void end(Model *m, Station *s, Work *work)
@@ -317,13 +407,16 @@ static void end(Model *m, Station *s, Work *work)
     Truth *truth = truth_of(m, &work->want.launch);
     ImpReport report = {
         .launch = work->want.launch, .result = IMP_RESULT_FAILED, .code = IMP_E_FLASH_MISMATCH};
+    report.uid[0] = (guint8)(work->chip + 1);
+    report.n_uid = 1;
     if (work->stage == WRITING)
         report.result = rnd(m, 4) ? IMP_RESULT_PASSED : IMP_RESULT_SPENT;
     if (report.result == IMP_RESULT_PASSED)
         report.code = 0;
     g_assert_true(imp_journal_ended(s->ledger, &report, &error));
     truth->result = report.result;
-    m->good[truth->image] += report.result == IMP_RESULT_PASSED;
+    if (report.result == IMP_RESULT_PASSED)
+        count_good(m, truth);
     m->n_passed += report.result == IMP_RESULT_PASSED;
     forget(s, work);
 }
@@ -338,7 +431,9 @@ static void station_work(Model *m, Station *s)
         give_back(s, work);
     else if (work->stage == HELD)
         begin(m, s, work);
-    else if (work->stage == BEGUN && !leave)
+    else if (work->stage == BEGUN && !leave && !work->refused && work->granted.identify && !work->told)
+        work->telling = TRUE;
+    else if (work->stage == BEGUN && !leave && !work->refused)
         write_unit(m, s, work);
     else if (work->stage >= BEGUN)
         end(m, s, work);
@@ -603,12 +698,18 @@ static void model_init(Model *m, guint64 seed)
     cloud_open(m);
     gboolean reuse = rnd(m, 4) != 0;
     for (guint i = 0; i < N_IMAGES; i++) {
-        m->units[i] = 2 + rnd(m, 6);
-        image_must_add(m->cloud, &(ImageRow){.id = i + 1,
-                                             .units = (gint64)m->units[i],
-                                             .max_failures = rnd(m, 4) ? -1 : 3,
-                                             .pool = reuse ? POOL_DECIMAL("sn", 1, 4000, "true")
-                                                           : POOL_DECIMAL("sn", 1, 4000, "false")});
+        m->units[i] = 2 + rnd(m, i == 1 ? 12 : 6);
+        m->keep[i] = i == 1; /* of two pools, the first of them shared */
+        m->free_rework[i] = m->keep[i] && rnd(m, 2);
+        image_must_add(m->cloud,
+                       &(ImageRow){.id = i + 1,
+                                   .rework = m->keep[i] ? IMP_LEDGER_REWORK_KEEP : IMP_LEDGER_REWORK_NEW,
+                                   .free_rework = m->free_rework[i],
+                                   .pool_2 = m->keep[i] ? POOL_DECIMAL("mac", 1, 4000, "true") : NULL,
+                                   .units = (gint64)m->units[i],
+                                   .max_failures = rnd(m, 4) ? -1 : 3,
+                                   .pool = reuse ? POOL_DECIMAL("sn", 1, 4000, "true")
+                                                 : POOL_DECIMAL("sn", 1, 4000, "false")});
     }
     for (guint i = 0; i < N_STATIONS; i++) {
         Station *s = &m->stations[i];
@@ -646,7 +747,7 @@ static void test_model(void)
     /* IMP_MODEL_SEED runs one world again, IMP_MODEL_RUNS as many as one likes. */
     const char *one = g_getenv("IMP_MODEL_SEED"), *many = g_getenv("IMP_MODEL_RUNS");
     guint64 n_runs = one != NULL ? 1 : many != NULL ? g_ascii_strtoull(many, NULL, 10) : RUNS;
-    guint64 begun = 0, passed = 0, kills = 0, losses = 0, blocked = 0;
+    guint64 begun = 0, passed = 0, kills = 0, losses = 0, blocked = 0, kept = 0;
     for (guint64 run = 0; run < n_runs; run++) {
         guint64 seed = one != NULL ? g_ascii_strtoull(one, NULL, 10) : (guint32)g_test_rand_int();
         g_printerr("# IMP_MODEL_SEED=%" G_GUINT64_FORMAT "\n", seed);
@@ -662,18 +763,20 @@ static void test_model(void)
         kills += m->n_kills;
         losses += m->n_lost_messages;
         blocked += m->n_blocked;
+        kept += m->n_kept;
         model_done(m);
         g_free(m);
     }
     g_printerr("# launches begun %" G_GUINT64_FORMAT ", passed %" G_GUINT64_FORMAT
                ", kills %" G_GUINT64_FORMAT ", messages lost %" G_GUINT64_FORMAT
-               ", stations blocked %" G_GUINT64_FORMAT "\n",
-               begun, passed, kills, losses, blocked);
+               ", stations blocked %" G_GUINT64_FORMAT ", numbers kept %" G_GUINT64_FORMAT "\n",
+               begun, passed, kills, losses, blocked, kept);
     /* A model in which nothing happens finds nothing. */
     if (one == NULL) {
         g_assert_cmpuint(begun, >, 4 * n_runs);
         g_assert_cmpuint(passed, >, n_runs);
         g_assert_cmpuint(losses, >, n_runs);
+        g_assert_true(n_runs < RUNS || kept > 0);
     }
 }
 
