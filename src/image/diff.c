@@ -53,7 +53,7 @@ static gboolean read_image(Side *side, GBytes *file, const ImpKeyRing *image_key
     side->content = json_incref(opened.manifest.content);
     if (!imp_opened_has_share(&opened))
         return TRUE;
-    side->memory = imp_opened_content(&opened, error);
+    side->memory = imp_opened_content(&opened, TRUE, error);
     return side->memory != NULL;
 }
 

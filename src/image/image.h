@@ -1,7 +1,10 @@
 /* Opening a sealed image: everything is checked before anything of its content is returned, in this order: fixed header,
  * lengths, clear header, digest at the end; envelope against its suite's template, before any CMS code sees it; image key,
  * author, signature; manifest member by member, against both headers; every stored chunk's digest, every chunk's
- * decryption, unpacked lengths; rules of the content; content digest.
+ * decryption, unpacked lengths; rules of the content. All of that is bound by the author's signature.
+ *
+ * The content digest says what the content is, not whether it is whole: it costs a hash over all plaintext, and only an author who
+ * lies about an own image could make it differ. So opening for a launch leaves it out; verify, inspect and diff check it.
  *
  * The content of an encrypted image lies in locked memory that is wiped when the image is freed; GBytes taken out of it
  * keep that memory alive. Plaintext never goes to a file.
@@ -50,6 +53,10 @@ gboolean imp_image_verify(GBytes *file, const ImpKeyRing *image_keys, const ImpK
  * E1002, E1009, E1003. */
 gboolean imp_image_verify_file(const char *path, const ImpKeyRing *image_keys, const ImpKeyRing *authors,
                                ImpVerified *out_verified, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* The same without the content digest: what opening checks before a launch. One thread. */
+gboolean imp_image_check_file(const char *path, const ImpKeyRing *image_keys, const ImpKeyRing *authors,
+                              ImpVerified *out_verified, GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* What can be said of an image, as JSON: the clear metadata, and everything but the bytes themselves if it is not encrypted
  * or its image key is here. authors may be NULL or lack the author: then "signature" says "unchecked". A wrong signature

@@ -37,7 +37,7 @@ json_t *imp_image_inspect(GBytes *file, const ImpKeyRing *image_keys, const ImpK
     if (!imp_opened_init(&opened, file, image_keys, authors, FALSE, error))
         return NULL;
     if (opened.readable && imp_opened_has_share(&opened)) {
-        g_autoptr(ImpContent) content = imp_opened_content(&opened, error);
+        g_autoptr(ImpContent) content = imp_opened_content(&opened, TRUE, error);
         if (content == NULL)
             return NULL;
     }

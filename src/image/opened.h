@@ -37,10 +37,11 @@ gboolean imp_opened_has_share(const ImpOpened *opened);
 gboolean imp_opened_section(const ImpOpened *opened, guint32 index, ImpSection *out_section,
                             GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* Checks every chunk and the content; opened must be readable. E3110 without the share. */
-ImpContent *imp_opened_content(const ImpOpened *opened, GError **error) G_GNUC_WARN_UNUSED_RESULT;
+/* Checks every chunk and the content; opened must be readable. with_digest: its content digest, too. E3110 without the share. */
+ImpContent *imp_opened_content(const ImpOpened *opened, gboolean with_digest,
+                               GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
-/* The last of it: is digest the manifest's, do the restrictions fit? Narrows the content's numbers. */
+/* The last of it: is digest the manifest's (NULL: it was not computed), do the restrictions fit? Narrows the content's numbers. */
 gboolean imp_opened_judge(const ImpOpened *opened, ImpContent *content, const guint8 digest[IMP_SHA256_BYTES],
                           GError **error) G_GNUC_WARN_UNUSED_RESULT;
 

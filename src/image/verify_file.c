@@ -20,7 +20,7 @@
 
 /* Hashes the plaintext on a thread of its own, for that takes as long as unpacking it. */
 typedef struct {
-    ImpContentSum *sum; /* NULL: it is only thrown away */
+    ImpContentSum *sum;
     ImpSecret *memory; /* PIECES of them */
     gsize sizes[PIECES];
     pthread_t thread;
@@ -34,7 +34,9 @@ typedef struct {
     int fd;
     guint8 *buffer; /* grows to the largest piece that was asked for */
     gsize buffer_bytes;
+    ImpSecret *plain; /* where plaintext goes by that nobody hashes */
     Hasher *hasher;
+    gboolean with_digest;
 } File;
 
 static guint8 *piece_of(const Hasher *hasher, guint64 number)
@@ -53,8 +55,7 @@ static void *hash(void *data)
             break;
         guint64 number = hasher->taken;
         pthread_mutex_unlock(&hasher->lock);
-        if (hasher->sum != NULL)
-            imp_content_sum_update(hasher->sum, piece_of(hasher, number), hasher->sizes[number % PIECES]);
+        imp_content_sum_update(hasher->sum, piece_of(hasher, number), hasher->sizes[number % PIECES]);
         pthread_mutex_lock(&hasher->lock);
         hasher->taken++;
         pthread_cond_signal(&hasher->changed);
@@ -86,6 +87,17 @@ static void hasher_end(Hasher *hasher)
     pthread_cond_destroy(&hasher->changed);
     pthread_mutex_destroy(&hasher->lock);
     imp_secret_free(hasher->memory);
+}
+
+static guint8 *give_same_room(gpointer user)
+{
+    return ((File *)user)->plain->bytes;
+}
+
+static void drop_plain(gpointer user, gsize n_bytes)
+{
+    (void)user;
+    (void)n_bytes;
 }
 
 static guint8 *give_room(gpointer user)
@@ -240,6 +252,37 @@ static ImpContent *read_around(File *file, const ImpOpened *opened, guint64 payl
                               IMP_E_MANIFEST_INVALID, IMP_E_MANIFEST_UNKNOWN_MEMBER, error);
 }
 
+/* Every chunk of the memory's section; sum takes its plaintext in, NULL = nobody does. */
+static gboolean stream_memory(File *file, const ImpOpened *opened, ImpContentSum *sum, GError **error)
+{
+    const ImpSectionStream hashed = {next_stored, give_room, take_plain, file};
+    const ImpSectionStream dropped = {next_stored, give_same_room, drop_plain, file};
+    Hasher hasher;
+    ImpSection memory;
+    if (!imp_opened_section(opened, 0, &memory, error))
+        return FALSE;
+    gboolean good;
+    if (sum != NULL) {
+        good = hasher_begin(&hasher, sum, error);
+        if (good) {
+            file->hasher = &hasher;
+            good = imp_section_stream(&memory, 0, &opened->clear->id, &hashed, error);
+            hasher_end(&hasher);
+            file->hasher = NULL;
+        }
+    } else {
+        file->plain = imp_secret_new(IMP_SECTION_PIECE);
+        good = file->plain != NULL;
+        if (!good)
+            imp_error_set(error, IMP_E_NO_MEMORY, "no memory to unpack a section");
+        good = good && imp_section_stream(&memory, 0, &opened->clear->id, &dropped, error);
+        imp_secret_free(file->plain);
+        file->plain = NULL;
+    }
+    OPENSSL_cleanse(memory.key, sizeof memory.key);
+    return good;
+}
+
 static gboolean verify_content(File *file, const ImpOpened *opened, GError **error)
 {
     const ImpClear *clear = opened->clear;
@@ -247,29 +290,17 @@ static gboolean verify_content(File *file, const ImpOpened *opened, GError **err
     g_autoptr(GError) why = NULL;
     g_autoptr(ImpContent) content = read_around(file, opened, payload_at, &why);
     guint8 digest[IMP_SHA256_BYTES];
-    g_autoptr(ImpContentSum) sum = content != NULL ? imp_content_sum_new(content) : NULL;
-    const ImpSectionStream stream = {next_stored, give_room, take_plain, file};
-    Hasher hasher;
-    ImpSection memory;
-    if (!seek(file, payload_at, error) || !imp_opened_section(opened, 0, &memory, error))
-        return FALSE;
-    if (!hasher_begin(&hasher, sum, error)) {
-        OPENSSL_cleanse(memory.key, sizeof memory.key);
-        return FALSE;
-    }
-    file->hasher = &hasher;
+    g_autoptr(ImpContentSum) sum = content != NULL && file->with_digest ? imp_content_sum_new(content) : NULL;
     /* What is wrong with the memory's section comes before what is wrong behind it, as where an image is opened whole. */
-    gboolean good = imp_section_stream(&memory, 0, &clear->id, &stream, error);
-    OPENSSL_cleanse(memory.key, sizeof memory.key);
-    hasher_end(&hasher);
-    file->hasher = NULL;
-    if (good && content == NULL) {
+    if (!seek(file, payload_at, error) || !stream_memory(file, opened, sum, error))
+        return FALSE;
+    if (content == NULL) {
         g_propagate_error(error, g_steal_pointer(&why));
-        good = FALSE;
+        return FALSE;
     }
-    if (good)
+    if (sum != NULL)
         imp_content_sum_final(sum, digest);
-    return good && imp_opened_judge(opened, content, digest, error);
+    return imp_opened_judge(opened, content, sum != NULL ? digest : NULL, error);
 }
 
 static gboolean verify(File *file, const ImpKeyRing *image_keys, const ImpKeyRing *authors,
@@ -289,10 +320,10 @@ static gboolean verify(File *file, const ImpKeyRing *image_keys, const ImpKeyRin
     return TRUE;
 }
 
-gboolean imp_image_verify_file(const char *path, const ImpKeyRing *image_keys, const ImpKeyRing *authors,
-                               ImpVerified *out_verified, GError **error)
+static gboolean verify_path(const char *path, gboolean with_digest, const ImpKeyRing *image_keys,
+                            const ImpKeyRing *authors, ImpVerified *out_verified, GError **error)
 {
-    File file = {.fd = open(path, O_RDONLY | O_CLOEXEC)};
+    File file = {.fd = open(path, O_RDONLY | O_CLOEXEC), .with_digest = with_digest};
     if (file.fd < 0) {
         int why = errno;
         imp_error_set(error, why == ENOENT ? IMP_E_NOT_FOUND : IMP_E_IO, "it cannot be opened: %s",
@@ -303,4 +334,16 @@ gboolean imp_image_verify_file(const char *path, const ImpKeyRing *image_keys, c
     close(file.fd);
     g_free(file.buffer);
     return good;
+}
+
+gboolean imp_image_verify_file(const char *path, const ImpKeyRing *image_keys, const ImpKeyRing *authors,
+                               ImpVerified *out_verified, GError **error)
+{
+    return verify_path(path, TRUE, image_keys, authors, out_verified, error);
+}
+
+gboolean imp_image_check_file(const char *path, const ImpKeyRing *image_keys, const ImpKeyRing *authors,
+                              ImpVerified *out_verified, GError **error)
+{
+    return verify_path(path, FALSE, image_keys, authors, out_verified, error);
 }

@@ -703,8 +703,11 @@ char *fixture_replace(const char *text, const char *from, const char *to)
     return g_strdup_printf("%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
 }
 
-gboolean fixture_verify_file(GBytes *bytes, const ImpKeyRing *image_keys, const ImpKeyRing *authors,
-                             ImpVerified *out_verified, GError **error)
+typedef gboolean (*FileFn)(const char *path, const ImpKeyRing *image_keys, const ImpKeyRing *authors,
+                           ImpVerified *out_verified, GError **error);
+
+static gboolean with_file(FileFn fn, GBytes *bytes, const ImpKeyRing *image_keys, const ImpKeyRing *authors,
+                          ImpVerified *out_verified, GError **error)
 {
     g_autofree char *path = NULL;
     GError *why = NULL;
@@ -715,7 +718,19 @@ gboolean fixture_verify_file(GBytes *bytes, const ImpKeyRing *image_keys, const 
     const char *data = g_bytes_get_data(bytes, &n_bytes);
     (void)g_file_set_contents(path, data, (gssize)n_bytes, &why);
     g_assert_no_error(why);
-    gboolean good = imp_image_verify_file(path, image_keys, authors, out_verified, error);
+    gboolean good = fn(path, image_keys, authors, out_verified, error);
     g_assert_cmpint(g_unlink(path), ==, 0);
     return good;
+}
+
+gboolean fixture_verify_file(GBytes *bytes, const ImpKeyRing *image_keys, const ImpKeyRing *authors,
+                             ImpVerified *out_verified, GError **error)
+{
+    return with_file(imp_image_verify_file, bytes, image_keys, authors, out_verified, error);
+}
+
+gboolean fixture_check_file(GBytes *bytes, const ImpKeyRing *image_keys, const ImpKeyRing *authors,
+                            ImpVerified *out_verified, GError **error)
+{
+    return with_file(imp_image_check_file, bytes, image_keys, authors, out_verified, error);
 }

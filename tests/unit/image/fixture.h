@@ -76,3 +76,7 @@ char *fixture_replace(const char *text, const char *from, const char *to);
 /* imp_image_verify_file of a file with these bytes. */
 gboolean fixture_verify_file(GBytes *bytes, const ImpKeyRing *image_keys, const ImpKeyRing *authors,
                              ImpVerified *out_verified, GError **error);
+
+/* imp_image_check_file, likewise. */
+gboolean fixture_check_file(GBytes *bytes, const ImpKeyRing *image_keys, const ImpKeyRing *authors,
+                            ImpVerified *out_verified, GError **error);
