@@ -61,7 +61,7 @@ class Paths(imptest.TestCase):
     def test_usb_passes_the_battery_for_targets(self):
         """tests/contract/target.c, case by case: CMSIS-DAP v2, then v1."""
         program = imptest.program("contract-target")
-        library = sanitizer_of(program)
+        library = imptest.sanitizer_of(program)
         for path, spec in (("usb", "usb:"), ("hid", "hid:")):
             board = self.board("--seed", "62", "--fill", "random")
             done = subprocess.run([imptest.program("usb-proxy"), "--board", board.dap, *PROXY[path], "--", program, "--probe", spec],
