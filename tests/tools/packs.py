@@ -8,6 +8,7 @@
 """
 import io
 import os
+import re
 import stat
 import struct
 import sys
@@ -190,6 +191,11 @@ def hostile(folder):
     good, files = stm32f103(folder)
     bomb = b"<!-- " + b" " * (40 << 20) + b" -->"
     broken = dict(files, **{"Flash/STM32F1.FLM": files["Flash/STM32F1.FLM"][:400]})
+    many, line = good, re.search(rb"<algorithm name=.Flash.STM32F1.FLM.[^>]*>", good).group(0)
+    padded = files["Flash/STM32F1.FLM"].ljust(4 << 20, b"\0")
+    padded = padded[:1 << 20] + b"".join(bytes([i * 37 & 0xFF, i >> 8 & 0xFF]) * 64 for i in range(3 << 13))
+    sum_files = {f"Flash/{i}.FLM": padded for i in range(40)}
+    many = good.replace(line, b"".join(line.replace(b"STM32F1.FLM", b"%d.FLM" % i) for i in range(40)))
     huge = bytearray(pack(good, files))
     end = huge.rindex(b"PK\5\6")
     struct.pack_into("<HH", huge, end + 8, 0xFFFF, 0xFFFF)
@@ -199,6 +205,7 @@ def hostile(folder):
         "cut": (pack(good, files)[:-30], "not a ZIP file"),
         "zip-bomb-pdsc": (pack(good.replace(b"</package>", bomb + b"</package>"), files), "at most"),
         "zip-bomb-flm": (pack(good, dict(files, **{"Flash/STM32F1.FLM": b"\0" * (3 << 20)})), "packed more than"),
+        "much-in-sum": (pack(many, sum_files), "bytes together"),
         "escape": (pack(good, dict(files, **{"../../escape.txt": b"x"})), "leads out of the pack"),
         "absolute": (pack(good, dict(files, **{"/etc/escape.txt": b"x"})), "leads out of the pack"),
         "drive": (pack(good, dict(files, **{"C:\\escape.txt": b"x"})), "leads out of the pack"),

@@ -86,6 +86,12 @@ static void clock_stays(void)
     g_assert_cmpuint(imp_target_link_health(target)->swd_hz, ==, 10000000);
     g_assert_cmpuint(imp_target_link_health(target)->steps_down, ==, 0);
     g_assert_cmpint(imp_target_link_health(target)->slowed_by, ==, 0);
+    g_assert_cmpuint(imp_target_link_health(target)->retries, ==, 0);
+    guint8 word[4];
+    line->n = line->every - 1; /* the next one */
+    g_assert_true(imp_target_read(target, 0x20000000, word, sizeof word, &error));
+    g_assert_no_error(error);
+    g_assert_cmpuint(imp_target_link_health(target)->retries, ==, 1);
     imp_target_detach(target);
     line->every = 2; /* each second packet: attaching gets through by repeats, or not at all */
     target = attach(&f, &line->probe, &(ImpTargetOptions){.swd_hz = 150000}, &error);
