@@ -193,7 +193,7 @@ class Sap(impstation.TestCase):
             self.assertEqual((end["state"], end["numbers"][0]["text"]), ("passed", "W-00002"), end)
             header, _, row, *_ = station.get("/v1/log?format=csv").decode().split("\r\n")
             self.assertEqual(dict(zip(header.split(","), row.split(",")))["code"], "2307")
-            self.assertTrue(header.endswith(",link_hz,link_slowed_by"))
+            self.assertTrue(header.endswith(",link_hz,link_slowed_by,rework"))
 
     def test_count_holds(self):
         """The unit after the last is refused: also after delete and load, restart, and another image of the same object."""

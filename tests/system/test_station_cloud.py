@@ -57,6 +57,44 @@ class Job(StationCloudTest):
         station.stop()
         self.check_cloud()
 
+    def test_rework(self):
+        """A chip that passed gets its number again, another chip at another station the next one; refused, it is not touched."""
+        kept, refused = "keep-values", "refuse"
+        for rule in (kept, refused):
+            recipe = impstation.RECIPE.format(name=rule, pool=f"pool-{rule}") + f"rework: {rule}\n"
+            self.imprint("build", self.write(f"{rule}.yaml", recipe), "-o", self.path(f"{rule}.impo"))
+        images = {}
+        for rule in (kept, refused):
+            self.imprint("seal", self.path(f"{rule}.impo"), "--kind", "job", "--author-key", self.path("author.key"), "--encrypt-to",
+                         self.path("image.pub"), "--factory", "north", "-o", self.path(f"{rule}.imp"))
+            images[rule] = self.imprint("cloud", "image", "register", self.path(f"{rule}.statement"))["image"]
+        board, other = self.board("--seed", "5"), self.board("--seed", "6")
+        _, first = self.ready_station([board], name="first")
+        _, second = self.ready_station([other], name="second")
+        for station in (first, second):
+            for rule in images:
+                station.load(self.path(f"{rule}.imp"))
+        end = first.run(images[kept])[0]
+        self.assertEqual((end["state"], end["numbers"][0]["text"], "kept" in end), ("passed", "W-00001", False), end)
+        end = first.run(images[kept])[0]
+        self.assertEqual((end["state"], end["numbers"][0]["text"], end["kept"]), ("passed", "W-00001", True), end)
+        self.assertEqual(board.dump(0, impstation.FLASH), self.expected("W-00001"))
+        end = second.run(images[kept])[0]
+        self.assertEqual((end["state"], end["numbers"][0]["text"], "kept" in end), ("passed", "W-00002", False), end)
+        self.assertEqual(first.run(images[refused])[0]["state"], "passed")
+        words = board.status()["words_programmed"]
+        end = first.run(images[refused])[0]
+        self.assertEqual((end["state"], end["error"]["code"]), ("failed", 5022), end)
+        self.assertEqual(board.status()["words_programmed"], words)
+        for station in (first, second):
+            self.wait_cloud(station, reports=0)
+        self.assertEqual(sorted((r["report"]["numbers"][0]["text"], r.get("rework", False)) for r in self.cloud_log()
+                                if r["report"]["image"] == images[kept]),
+                         [("W-00001", False), ("W-00001", True), ("W-00002", False)])
+        for station in (first, second):
+            station.stop()
+        self.check_cloud()
+
     def test_two_stations_two_images_one_pool(self):
         """Two images share a pool of the account; two stations launch them at the same time: no number twice, none left out."""
         stations = []

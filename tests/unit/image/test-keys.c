@@ -439,6 +439,7 @@ static void test_share(Fixture *f, gconstpointer unused)
         g_autoptr(ImpStatement) statement = imp_statement_verify(sealed->statement, keys->authors, &error);
         g_assert_no_error(error);
         g_assert_true(statement->has_share);
+        g_assert_cmpint(statement->rework, ==, object->content->rework);
         g_assert_cmpmem(statement->share_sha256, 32, sealed->clear->share_sha256, 32);
         g_assert_true(imp_statement_check_clear(statement, sealed->clear, &error));
         /* A SAP, or who has no image key, cannot be released so. */
