@@ -1,5 +1,6 @@
 /* What can be asked, by whom: api/cloud.yaml in C; a test holds the two together. */
 #include "cloud/job.h"
+#include "image/statement.h"
 #include "image/trust.h"
 
 #define OWNER    ROLE_OWNER
@@ -38,12 +39,12 @@ gboolean cloud_authorise(const char *token, gpointer user, ImpHttpPerson *out_pe
         .method = "GET", .path = path_, .who = IMP_HTTP_PERSON, .roles = roles_, .body = IMP_HTTP_BODY_NONE, \
         .handle = handle, .tag = (gpointer)&op_                                                              \
     }
-#define POST(path_, roles_, op_)                                                                             \
+#define POST_MAX(path_, roles_, max_, op_)                                                                   \
     {                                                                                                        \
         .method = "POST", .path = path_, .who = IMP_HTTP_PERSON, .roles = roles_,                            \
-        .body = IMP_HTTP_BODY_MEMORY, .body_bytes_max = IMP_CLOUD_BODY_MAX, .handle = handle,                \
-        .tag = (gpointer)&op_                                                                                \
+        .body = IMP_HTTP_BODY_MEMORY, .body_bytes_max = max_, .handle = handle, .tag = (gpointer)&op_        \
     }
+#define POST(path_, roles_, op_) POST_MAX(path_, roles_, IMP_CLOUD_BODY_MAX, op_)
 #define OPEN(method_, path_, who_, body_, max_, any_, op_)                                                   \
     {                                                                                                        \
         .method = method_, .path = path_, .who = who_, .body = body_, .body_bytes_max = max_,                \
@@ -102,7 +103,8 @@ static const ImpHttpRoute routes[] = {
     POST("/v1/pools/{id}/next", ENGINEER, op_pools_next),
     POST("/v1/pools/{id}/split", ENGINEER, op_pools_split),
     GET("/v1/images", ROLE_ANY, op_images_list),
-    POST("/v1/images", ENGINEER, op_images_add),
+    /* A statement carries the lists of its pools. */
+    POST_MAX("/v1/images", ENGINEER, IMP_STATEMENT_MAX, op_images_add),
     GET("/v1/images/{id}", ROLE_ANY, op_image_get),
     {.method = "PUT",
      .path = "/v1/images/{id}/content",

@@ -95,6 +95,25 @@ class Job(StationCloudTest):
             station.stop()
         self.check_cloud()
 
+    def test_long_list(self):
+        """A list of numbers reaches the cloud with the statement, however long it may be, and is given in its order."""
+        codes = [f"{n * 7919 % 99991:05}-{n:05}" for n in range(16384)]
+        self.write("codes.txt", "\n".join(codes) + "\n")
+        recipe = impstation.RECIPE.format(name="Coded", pool="codes").replace('text: "W-{n:05}"', "list: codes.txt")
+        self.imprint("build", self.write("coded.yaml", recipe), "-o", self.path("coded.impo"))
+        self.imprint("seal", self.path("coded.impo"), "--kind", "job", "--author-key", self.path("author.key"), "--encrypt-to",
+                     self.path("image.pub"), "--factory", "north", "-o", self.path("coded.imp"))
+        image = self.imprint("cloud", "image", "register", self.path("coded.statement"))["image"]
+        _, station = self.ready_station([self.board("--seed", "5")])
+        station.load(self.path("coded.imp"))
+        end = station.run(image)[0]
+        self.assertEqual((end["state"], end["numbers"][0]["text"]), ("passed", codes[0]), end)
+        pool = self.imprint("pool", "show", "codes")
+        self.assertEqual((pool["next"], pool["next_text"], pool["remaining"]), (1, codes[1], 16383))
+        self.assertIn('"entries":16384', pool["definition"])
+        station.stop()
+        self.check_cloud()
+
     def test_two_stations_two_images_one_pool(self):
         """Two images share a pool of the account; two stations launch them at the same time: no number twice, none left out."""
         stations = []
