@@ -417,8 +417,9 @@ class BadLine(StationCloudTest):
         _, station = self.ready_station(boards)
         image = self.job("--units", "14")
         station.load(self.path("job.imp"))
+        passed = station.run(image, ["1"])  # with a good line: from now on the station has the cloud's share of the image
+        self.assertEqual(passed[0]["state"], "passed", passed)
         self.line.bad = True
-        passed = []
         for _ in range(8):
             for end in station.run(image):
                 if end["state"] == "passed":
