@@ -325,7 +325,8 @@ gboolean imp_command_run(ImpCli *cli, GError **error)
                                 .n_given = given.n_items,
                                 .verify_only = imp_cli_has(cli, IMP_OPTION_VERIFY_ONLY)};
     say_content(cli, object->content);
-    say_numbers(cli, object->content, &restrictions);
+    if (!options.verify_only)
+        say_numbers(cli, object->content, &restrictions);
     gboolean good = (imp_cli_has(cli, IMP_OPTION_ON_CONTACT) ? imp_cli_run_on_contact : run_once)(
         cli, specs, several, &options, error);
     imp_authority_local_free(authority);

@@ -73,6 +73,10 @@ typedef struct {
     const char *reason;
 } ImpAct;
 
+/* What a person reads who is refused: what the answer's code means, and the image's counts where these are why. Never NULL;
+ * the caller's. A code that this version does not know becomes IMP_E_UNSUPPORTED, none IMP_E_WITHDRAWN. */
+GError *imp_ledger_refusal(const ImpAnswer *answer) G_GNUC_WARN_UNUSED_RESULT;
+
 /* ---- one request of a station (cloud) ------------------------------------------------------------------------------ */
 
 /* Carries out one request: hello, then reports, then refreshes, then wants. station is who its certificate says it is.

@@ -27,19 +27,6 @@ static gboolean clock_ok(const Local *self, const ImpId *id, GError **error)
     return FALSE;
 }
 
-static void set_refusal(GError **error, const ImpAnswer *answer)
-{
-    const ImpErrorEntry *entry = imp_error_entry(answer->code);
-    g_assert(entry != NULL);
-    if (answer->has_units)
-        imp_error_set(error, (ImpErrorCode)answer->code,
-                      "%s: %" G_GUINT64_FORMAT " units, %" G_GUINT64_FORMAT " passed, %" G_GUINT64_FORMAT
-                      " unknown, %" G_GUINT64_FORMAT " in work",
-                      entry->meaning, answer->units, answer->passed, answer->unknown, answer->open);
-    else
-        imp_error_set(error, (ImpErrorCode)answer->code, "%s", entry->meaning);
-}
-
 /* Permit and BEGUN, inside one transaction. Gives why not, or NULL if it has begun; what it has written is to be kept in
  * both cases: a refusal may have raised an alarm. */
 static GError *begin(Local *self, const ImpWant *want, ImpAnswer *answer)
@@ -59,7 +46,7 @@ static GError *begin(Local *self, const ImpWant *want, ImpAnswer *answer)
     else if (answer->kind == IMP_ANSWER_GRANTED)
         imp_error_set(&refusal, IMP_E_EXISTS, "this launch has begun already");
     else
-        set_refusal(&refusal, answer);
+        refusal = imp_ledger_refusal(answer);
     return refusal;
 }
 
@@ -92,7 +79,7 @@ static void identify(ImpAuthority *authority, const ImpId *launch, const guint8 
         core_identify(self->ledger, &station, &chip, answer);
         /* A refusal is kept, too: it may have raised an alarm. */
         if (core_leave(self->ledger, TRUE, &error) && answer->kind != IMP_ANSWER_IDENTIFIED)
-            set_refusal(&error, answer);
+            error = imp_ledger_refusal(answer);
     }
     done(user, error == NULL ? answer : NULL, error);
 }

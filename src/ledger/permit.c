@@ -56,6 +56,25 @@ static void set_counts(ImpAnswer *answer, const ImpLedgerImageStatus *image)
     answer->failures = image->spent + image->unknown;
 }
 
+GError *imp_ledger_refusal(const ImpAnswer *answer)
+{
+    const ImpErrorEntry *entry = imp_error_entry(answer->code != 0 ? answer->code : IMP_E_WITHDRAWN);
+    g_autoptr(GString) text = g_string_new(entry != NULL ? entry->meaning : "refused by a newer cloud");
+    if (answer->code == IMP_E_COUNT_USED_UP || answer->code == IMP_E_COUNT_IN_WORK ||
+        answer->code == IMP_E_FAILURES_USED_UP) {
+        g_string_append_printf(text, ": %" G_GUINT64_FORMAT, answer->passed);
+        if (answer->has_units)
+            g_string_append_printf(text, " of %" G_GUINT64_FORMAT, answer->units);
+        g_string_append_printf(text, " passed, %" G_GUINT64_FORMAT " in work", answer->open);
+        if (answer->failures > 0)
+            g_string_append_printf(text, ", %" G_GUINT64_FORMAT " failed when written or unknown",
+                                   answer->failures);
+    }
+    GError *error = NULL;
+    imp_error_set(&error, entry != NULL ? (ImpErrorCode)entry->code : IMP_E_UNSUPPORTED, "%s", text->str);
+    return error;
+}
+
 /* ---- permit ---- */
 
 static void refuse(ImpAnswer *answer, ImpAnswerKind kind, int code)

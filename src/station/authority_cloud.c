@@ -180,23 +180,6 @@ static void begin_or_refresh(Cloud *cloud, Start *start)
     g_free(start);
 }
 
-/* What a person reads who is refused. */
-static GError *refusal(const ImpAnswer *answer)
-{
-    const ImpErrorEntry *entry = imp_error_entry(answer->code != 0 ? answer->code : IMP_E_WITHDRAWN);
-    GString *text = g_string_new(entry != NULL ? entry->meaning : "refused by a newer cloud");
-    if (answer->has_units)
-        g_string_append_printf(
-            text, ": %" G_GUINT64_FORMAT " passed and %" G_GUINT64_FORMAT " in work of %" G_GUINT64_FORMAT,
-            answer->passed, answer->open, answer->units);
-    if (answer->has_units && answer->unknown > 0)
-        g_string_append_printf(text, ", %" G_GUINT64_FORMAT " unknown", answer->unknown);
-    GError *error = NULL;
-    imp_error_set(&error, entry != NULL ? (ImpErrorCode)entry->code : IMP_E_UNSUPPORTED, "%s", text->str);
-    g_string_free(text, TRUE);
-    return error;
-}
-
 /* Why a start could not be decided in its time. */
 static GError *late(const Cloud *cloud, const Start *start)
 {
@@ -621,11 +604,11 @@ static void answer_want(Cloud *cloud, const ImpAnswer *answer)
         /* An earlier request may still be on its way and be granted: then the launch must be ended over there. */
         if (start->held || start->n_asks > 0)
             give_back(cloud, start);
-        refuse(cloud, start, answer, refusal(answer));
+        refuse(cloud, start, answer, imp_ledger_refusal(answer));
         break;
     case IMP_ANSWER_WITHDRAWN:
         give_back(cloud, start);
-        refuse(cloud, start, answer, refusal(answer));
+        refuse(cloud, start, answer, imp_ledger_refusal(answer));
         break;
     case IMP_ANSWER_ENDED: {
         GError *error = NULL;
@@ -660,7 +643,7 @@ static void answer_tell(Cloud *cloud, Tell *tell, const ImpAnswer *answer)
             return;
         }
     } else {
-        error = refusal(answer);
+        error = imp_ledger_refusal(answer);
     }
     end_tell(cloud, tell, NULL, error);
 }

@@ -33,7 +33,9 @@ steps:
 log: [uid, serial]
 releases:
   two: {kind: sap, units: 2}
-  bench: {kind: sap, numbers: 700 to 701}
+  bench: {kind: sap, numbers: 700 to 701, units: 9}
+  writes: {kind: sap, numbers: 800 to 809, units: 1, count-on: write}
+  failures: {kind: sap, numbers: 810 to 819, units: 9, max-failures: 1}
 """
 
 
@@ -183,7 +185,9 @@ class Run(imptest.TestCase):
             self.assertIn("700 to 701 of pool widget-serial, as pool widget-serial.700-701", done.stdout)
             self.assertIn(serial, done.stdout)
         board.control("next")
-        self.assertIn("E5008", self.run_on(board, "--release", "bench").stdout)
+        done = self.run_on(board, "--release", "bench")
+        self.assertIn("E5008", done.stdout)
+        self.assertIn("has no number left\n", done.stdout)  # counts are said only where they are why
 
     def test_release_counts(self):
         board = self.board()
@@ -201,6 +205,20 @@ class Run(imptest.TestCase):
         done = self.run_on(board, "--release", "three")
         self.assertEqual(done.returncode, 2)
         self.assertIn("two", done.stderr)
+
+    def test_refused_after_a_failure(self):
+        """Units that failed after they were written: the refusal says which restriction it was, and what was counted."""
+        board = self.board()
+        for release, code, says in (("writes", "E5001 count-used-up", "0 of 1 passed, 0 in work, 1 failed when written or unknown\n"),
+                                    ("failures", "E5007 failures-used-up", "0 of 9 passed, 0 in work, 1 failed when written or unknown\n")):
+            board.control(f"fault stuck-bit {0x40} 0")  # of `b .`, where the firmware has a 0
+            self.assertEqual(self.run_on(board, "--release", release).returncode, 1)
+            board.control("fault none")
+            board.control("next")
+            done = self.run_on(board, "--release", release)
+            self.assertEqual(done.returncode, 3)
+            for text in (code, says):
+                self.assertIn(text, done.stdout)
 
     def test_failures_are_read_aloud(self):
         rows = [  # board's options, control line, status, code, says, never

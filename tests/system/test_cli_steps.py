@@ -230,6 +230,7 @@ place:
         done = self.imprint("run", os.path.join(self.dir, "recipe.yaml"), "--probe", f"tcp:{board.dap}", "--verify-only")
         self.assertIn(b"VERIFIED in", done.stdout)
         self.assertNotIn(b"PASSED", done.stdout)
+        self.assertNotIn(b"serial numbers", done.stdout)  # none is given
         # another key than the unit's, another unit's ID, one bit of the data
         result = self.fails(board, recipe, "flash-mismatch", "--verify-only", "--set", "key=1235")
         self.assertEqual((result["result"], int(result["error"]["address"], 16) & ~3), ("unverified", 0x8000))
