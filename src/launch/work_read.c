@@ -11,6 +11,22 @@ static gboolean is_named(const ImpStep *step, guint32 index)
     return step == NULL || step->n_values == 0;
 }
 
+/* Every unit that was made with this image has a number there, so a blank place is a unit that was not finished, or not made with it. */
+static gboolean check_number(const ImpContent *content, const ImpValue *value, const ImpPlace *place,
+                             const ImpReading *reading, GError **error)
+{
+    const ImpAlgorithm *memory = imp_device_algorithm_at(content->device, place->address, 1);
+    gboolean blank = value->kind == IMP_VALUE_POOL && memory != NULL;
+    for (guint8 i = 0; blank && i < reading->n_bytes; i++)
+        blank = reading->bytes[i] == memory->erased_byte;
+    if (blank)
+        imp_error_set_at(error, IMP_E_FLASH_MISMATCH, place->address, NULL, reading->bytes, reading->n_bytes,
+                         "there is no number at 0x%08" G_GINT64_MODIFIER
+                         "X, where value '%s' goes: the memory is blank",
+                         place->address, value->name);
+    return !blank;
+}
+
 /* For the record of a unit that is only compared: what it has where values go. */
 static gboolean read_places(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event,
                             GError **error)
@@ -30,6 +46,8 @@ static gboolean read_places(ImpThreadPort *port, const ImpCommand *command, ImpP
             g_prefix_error(error, "reading the place of value '%s': ", content->values[v].name);
             return FALSE;
         }
+        if (!check_number(content, &content->values[v], place, reading, error))
+            return FALSE;
     }
     return TRUE;
 }

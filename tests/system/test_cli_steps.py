@@ -247,6 +247,17 @@ place:
         result = self.fails(self.board("--empty"), recipe, "no-target", "--verify-only")
         self.assertEqual(result["result"], "unverified")
 
+    def test_a_unit_without_a_number_is_not_verified(self):
+        """All the data is there, and the place of the number is blank."""
+        board = self.board()
+        self.passes(board, "")
+        result = self.fails(board, """
+values: {serial: {pool: widget-serial, decimal: 6}}
+place: [{value: serial, at: 0x8000}]
+""", "flash-mismatch", "--verify-only")
+        self.assertEqual((result["result"], int(result["error"]["address"], 16)), ("unverified", 0x8000))
+        self.assertIn("no number at 0x00008000, where value 'serial' goes", result["error"]["message"])
+
     def test_given_values_are_refused(self):
         recipe = """
 values:
