@@ -561,7 +561,9 @@ static void begin_work(ImpLaunch *launch)
         return;
     }
     imp_port_set_handler(launch->port, on_port_event, launch);
-    submit_step(launch, IMP_COMMAND_ATTACH, NULL);
+    ImpCommand command = {
+        .kind = IMP_COMMAND_ATTACH, .content = launch->content, .looks_only = launch->view.verify_only};
+    submit(launch, &command, IMP_PHASE_ATTACH);
 }
 
 static void on_started(gpointer user, gboolean begun, const ImpAnswer *answer, const GError *error)

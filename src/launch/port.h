@@ -71,6 +71,8 @@ typedef struct {
     ImpRange erase_range;
     ImpVerifyMode verify_mode;
     gboolean places; /* READ: also what lies in the first place of each value that values[] does not have */
+    gboolean
+        looks_only; /* ATTACH: the steps will not be carried out, so what they need beside the target need not be there */
     gboolean may_unlock; /* ATTACH: a locked chip is erased to get in; WRITING is durable */
 } ImpCommand;
 

@@ -161,6 +161,7 @@ static void *thread_main(void *data)
         carry_out(port, command);
         g_free(command);
     }
+    g_clear_pointer(&port->serial, imp_serial_close);
     imp_thread_let_go(port);
     g_clear_pointer(&port->power, imp_power_close);
     return NULL;

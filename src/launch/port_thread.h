@@ -7,6 +7,7 @@
 #include "base/queue.h"
 #include "launch/port.h"
 #include "target/flash.h"
+#include "target/serial.h"
 #include "target/power.h"
 
 #include <pthread.h>
@@ -27,6 +28,7 @@ typedef struct {
     ImpTarget *target; /* NULL: not attached */
     ImpPower *power; /* NULL: not opened yet, or there is none */
     guint32 power_mv; /* for switching on while connecting */
+    ImpSerial *serial; /* the unit's serial line, from ATTACH to FINISH, if a step listens to it */
     ImpFlash *flash; /* NULL: the core is not the flash algorithms' */
     ImpPhase told_phase; /* of the last progress */
     gint64 told_us;
@@ -99,6 +101,11 @@ gboolean imp_thread_hold(ImpThreadPort *port, const ImpContent *content,
 /* Is it still the unit that ATTACH found? E2113. A chip without a unique ID cannot be told from its like. */
 gboolean imp_thread_check_unit(ImpThreadPort *port, const ImpContent *content,
                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
+
+/* Opens the serial line if a step listens to it: before anything is written, so that a line that is not there costs no
+ * unit. */
+gboolean imp_thread_open_serial(ImpThreadPort *port, const ImpContent *content,
+                                GError **error) G_GNUC_WARN_UNUSED_RESULT;
 
 /* Tells the loop how far a command is; may be dropped. */
 void imp_thread_progress(ImpThreadPort *port, ImpCommandKind kind, ImpPhase phase, guint64 done,

@@ -110,7 +110,8 @@ gboolean imp_work_attach(ImpThreadPort *port, const ImpCommand *command, ImpPort
     G_STATIC_ASSERT(IMP_UID_BYTES_MAX <= IMP_WIRE_NUMBER_BYTES_MAX);
     port->n_uid = 0;
     port->locked = FALSE;
-    if (!imp_thread_open_power(port, command->content, error) ||
+    if ((!command->looks_only && !imp_thread_open_serial(port, command->content, error)) ||
+        !imp_thread_open_power(port, command->content, error) ||
         !imp_thread_power_on(port, command->content, error) || !connect_or_unlock(port, command, error) ||
         !imp_target_read_uid(port->target, command->content->device, port->uid, &port->n_uid, error))
         return FALSE;
@@ -154,6 +155,7 @@ gboolean imp_work_finish(ImpThreadPort *port, const ImpCommand *command, ImpPort
 {
     (void)event;
     (void)error;
+    g_clear_pointer(&port->serial, imp_serial_close);
     imp_thread_let_go(port);
     imp_thread_power_end(port, command->content);
     return TRUE;

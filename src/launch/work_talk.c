@@ -72,10 +72,18 @@ gboolean imp_work_test(ImpThreadPort *port, const ImpCommand *command, ImpPortEv
     return good;
 }
 
-static gboolean listen_serial(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event,
-                              GError **error)
+static gboolean needs_serial(const ImpContent *content)
 {
-    const ImpStep *step = command->step;
+    for (gsize i = 0; i < content->n_steps; i++)
+        if (content->steps[i].kind == IMP_STEP_RUN && content->steps[i].address == 0)
+            return TRUE;
+    return FALSE;
+}
+
+gboolean imp_thread_open_serial(ImpThreadPort *port, const ImpContent *content, GError **error)
+{
+    if (port->serial != NULL || !needs_serial(content))
+        return TRUE;
     if (port->serial_spec == NULL) {
         imp_error_set(
             error, IMP_E_ARGUMENT,
@@ -83,14 +91,19 @@ static gboolean listen_serial(ImpThreadPort *port, const ImpCommand *command, Im
             "--serial, or in the port's configuration");
         return FALSE;
     }
-    g_autoptr(ImpSerial) serial = imp_serial_open(port->serial_spec, port->clock, error);
-    if (serial == NULL)
-        return FALSE;
-    imp_serial_forget(serial);
+    port->serial = imp_serial_open(port->serial_spec, port->clock, error);
+    return port->serial != NULL;
+}
+
+static gboolean listen_serial(ImpThreadPort *port, const ImpCommand *command, ImpPortEvent *event,
+                              GError **error)
+{
+    const ImpStep *step = command->step;
+    imp_serial_forget(port->serial);
     if (!imp_thread_restart(port, command->content, error))
         return FALSE;
     g_autofree char *text = NULL;
-    gboolean good = imp_serial_listen(serial, step->text, step->within_ms, &port->cancel, &text, error);
+    gboolean good = imp_serial_listen(port->serial, step->text, step->within_ms, &port->cancel, &text, error);
     event->text = text[0] != 0 ? g_strndup(text, IMP_PORT_TEXT_MAX - 1) : NULL;
     return good;
 }

@@ -136,7 +136,11 @@ class RunTest(imptest.TestCase):
     def test_text_on_the_serial_line(self):
         """A line that is served by TCP, as terminal servers do it."""
         self.edit("recipe.yaml", "within: 1 s", "within: 5 s, on: serial")
-        self.assertEqual(self.code()[1], 1001)
+        before = self.chip.dump(BASE, 1024)
+        for more, code in (((), 1001), (("--serial", "bogus"), 1001), (("--serial", "serial:/dev/no-such-line"), 1009)):
+            status, result = self.run_it(*more)  # before anything is written: no unit and no number is lost
+            self.assertEqual((result["error"]["code"], result["error"]["step"], result["result"]), (code, "attach", "failed"))
+        self.assertEqual(self.chip.dump(BASE, 1024), before)
         with socket.create_server(("127.0.0.1", 0)) as server:
             def speak():
                 line, _ = server.accept()
