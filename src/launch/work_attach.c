@@ -136,8 +136,12 @@ gboolean imp_thread_check_unit(ImpThreadPort *port, const ImpContent *content, G
 
 gboolean imp_thread_hold(ImpThreadPort *port, const ImpContent *content, GError **error)
 {
-    if (port->left || port->target == NULL)
-        return connect_open(port, content, error) && imp_thread_check_unit(port, content, error);
+    if (port->left || port->target == NULL) {
+        if (connect_open(port, content, error) && imp_thread_check_unit(port, content, error))
+            return TRUE;
+        imp_thread_let_go(port); /* what is there may be another unit: no later step touches it unseen */
+        return FALSE;
+    }
     g_clear_pointer(&port->flash, imp_flash_close);
     return TRUE;
 }

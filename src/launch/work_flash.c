@@ -99,5 +99,10 @@ gboolean imp_work_flash(ImpThreadPort *port, const ImpCommand *command, ImpPortE
         .progress = on_progress,
         .progress_user = port,
     };
-    return run_slower(port, command, &job, error) && imp_thread_check_unit(port, command->content, error);
+    if (!run_slower(port, command, &job, error))
+        return FALSE;
+    if (imp_thread_check_unit(port, command->content, error))
+        return TRUE;
+    imp_thread_let_go(port); /* another unit: no later step touches it unseen */
+    return FALSE;
 }

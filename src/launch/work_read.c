@@ -37,9 +37,10 @@ static gboolean read_places(ImpThreadPort *port, const ImpCommand *command, ImpP
         for (gsize i = content->n_places; i > 0; i--)
             place = content->places[i - 1].value_index == v ? &content->places[i - 1] : place;
         if (place == NULL || command->values[v] != NULL || content->values[v].kind == IMP_VALUE_READ ||
-            event->n_reads == IMP_WIRE_READS_MAX)
+            (event->n_reads == IMP_WIRE_READS_MAX && content->values[v].kind != IMP_VALUE_POOL))
             continue;
-        ImpReading *reading = &event->reads[event->n_reads++];
+        ImpReading beyond; /* a number is looked at also where the record has no room for it */
+        ImpReading *reading = event->n_reads < IMP_WIRE_READS_MAX ? &event->reads[event->n_reads++] : &beyond;
         g_strlcpy(reading->name, content->values[v].name, sizeof reading->name);
         reading->n_bytes = (guint8)MIN(place->size_bytes, (guint32)sizeof reading->bytes);
         if (!imp_target_read(port->target, place->address, reading->bytes, reading->n_bytes, error)) {
