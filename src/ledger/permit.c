@@ -33,6 +33,12 @@ static guint64 used(const ImpLedgerImageStatus *image)
     return image->passed + image->unknown + spent - image->free_used;
 }
 
+static gboolean failures_used_up(const ImpLedgerImageStatus *image)
+{
+    return image->limits.has_max_failures &&
+           image->spent + image->unknown >= image->limits.max_failures + image->more_failures;
+}
+
 int core_has_room(const ImpLedgerImageStatus *image)
 {
     guint64 allowed = image->limits.units + image->settled;
@@ -40,10 +46,7 @@ int core_has_room(const ImpLedgerImageStatus *image)
         return IMP_E_COUNT_USED_UP;
     if (image->limits.has_units && used(image) + image->open - image->free_open >= allowed)
         return IMP_E_COUNT_IN_WORK;
-    guint64 failures = image->spent + image->unknown;
-    if (image->limits.has_max_failures && failures >= image->limits.max_failures + image->more_failures)
-        return IMP_E_FAILURES_USED_UP;
-    return 0;
+    return failures_used_up(image) ? IMP_E_FAILURES_USED_UP : 0;
 }
 
 static void set_counts(ImpAnswer *answer, const ImpLedgerImageStatus *image)
@@ -170,7 +173,7 @@ static void permit_new(ImpLedger *ledger, const CoreAsker *asker, const ImpWant 
      * anything is written. */
     if (image.free_rework && (code == IMP_E_COUNT_USED_UP || code == IMP_E_COUNT_IN_WORK)) {
         uncounted = TRUE;
-        code = 0;
+        code = failures_used_up(&image) ? IMP_E_FAILURES_USED_UP : 0;
     }
     if (code == 0)
         code = core_numbers_take(ledger, asker->ref, want, image.rework == IMP_LEDGER_REWORK_KEEP,

@@ -545,11 +545,14 @@ static void test_which_restriction(void)
         ImpLedgerImageState state;
         gint64 units, max_failures, not_after_s;
         int code;
+        gboolean free_rework;
     } rows[] = {
         {IMP_LEDGER_PAUSED, 1, 1, 1, IMP_E_IMAGE_PAUSED},
         {IMP_LEDGER_ACTIVE, 1, 1, 1, IMP_E_TOO_LATE},
         {IMP_LEDGER_ACTIVE, 1, 1, 0, IMP_E_COUNT_USED_UP},
         {IMP_LEDGER_ACTIVE, 9, 1, 0, IMP_E_FAILURES_USED_UP},
+        /* A chip that needs no unit may come beyond the count, and not beyond the failures. */
+        {IMP_LEDGER_ACTIVE, 1, 1, 0, IMP_E_FAILURES_USED_UP, .free_rework = TRUE},
         {IMP_LEDGER_ACTIVE, 9, 9, 0, IMP_E_POOL_EXHAUSTED},
     };
     for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -562,6 +565,7 @@ static void test_which_restriction(void)
                                             .max_failures = rows[i].max_failures,
                                             .not_after_s = not_after_s,
                                             .count_on = IMP_LEDGER_COUNT_ON_WRITE,
+                                            .free_rework = rows[i].free_rework,
                                             .pool = POOL_DECIMAL("sn", 1, 1, "true")});
         welcome(&c, 7, "");
         ImpWant want = want_of(1, 1, 1);
