@@ -162,6 +162,8 @@ gboolean cloud_authorise(const char *token, gpointer user, ImpHttpPerson *out_pe
 
 /* The account's image, station: IMP_E_IMAGE_UNKNOWN, IMP_E_STATION_UNKNOWN for another account's, too. */
 gboolean own_image(ImpCloud *cloud, const Job *job, const ImpId *image, GError **error);
+/* The station that asks; E5010 if it was removed: it may report, and nothing else. */
+gboolean active_station(ImpCloud *cloud, Job *job, ImpLedgerStation *out, GError **error);
 gboolean own_station(ImpCloud *cloud, const Job *job, const ImpId *station, GError **error);
 gboolean factory_exists(ImpCloud *cloud, const char *account, const char *factory, const char *group,
                         GError **error);

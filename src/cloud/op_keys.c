@@ -237,7 +237,7 @@ static gboolean run_trust_get(ImpCloud *cloud, Job *job, GError **error)
 static gboolean run_station_trust(ImpCloud *cloud, Job *job, GError **error)
 {
     ImpLedgerStation station;
-    if (!imp_ledger_station_get(cloud->ledger, &job->station, &station, error))
+    if (!active_station(cloud, job, &station, error))
         return FALSE;
     return answer_list(cloud, job, station.account, error);
 }

@@ -178,7 +178,7 @@ static gboolean run_sync(ImpCloud *cloud, Job *job, GError **error)
 /* ---- images ---- */
 
 /* The station as the database has it; a removed one gets nothing here. */
-static gboolean active_station(ImpCloud *cloud, Job *job, ImpLedgerStation *out, GError **error)
+gboolean active_station(ImpCloud *cloud, Job *job, ImpLedgerStation *out, GError **error)
 {
     if (!imp_ledger_station_get(cloud->ledger, &job->station, out, error))
         return FALSE;

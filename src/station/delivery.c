@@ -29,7 +29,8 @@ struct ImpDelivery {
     ImpLink *link;
     guint timer;
     guint64 ticket;
-    gboolean asked_trust; /* the call at work is for the account's list of authors */
+    guint64
+        asked_trust; /* the call at work is for the account's list of authors with this number; 0 = for something else */
     guint64 bad_trust; /* number of a list that was refused once: not fetched again in this life */
     GArray *wanted; /* Offer: to be downloaded, in the order of the list */
     /* the download at work; fd -1: the list is being asked for, or nothing */
@@ -121,9 +122,8 @@ static gboolean fetch_trust(ImpDelivery *delivery, const json_t *document)
         !delivery->station->membership->has_root)
         return FALSE;
     ImpHttpCall call = {.method = "GET", .path = TRUST_PATH, .ms_max = LIST_MS_MAX};
-    delivery->bad_trust = there; /* until it has been taken */
-    delivery->asked_trust = imp_link_call(delivery->link, ++delivery->ticket, &call);
-    return delivery->asked_trust;
+    delivery->asked_trust = imp_link_call(delivery->link, ++delivery->ticket, &call) ? there : 0;
+    return delivery->asked_trust != 0;
 }
 
 static void take_trust(ImpDelivery *delivery, GBytes *body)
@@ -137,12 +137,13 @@ static void take_trust(ImpDelivery *delivery, GBytes *body)
     json_decref(document);
     g_autoptr(GBytes) list = g_bytes_new_take(bytes, n_bytes > 0 ? (gsize)n_bytes : 0);
     if (error == NULL && imp_vault_take_list(imp_station_vault(delivery->station), list, &error)) {
-        delivery->bad_trust = 0;
         g_message("the account's list of authors, number %" G_GUINT64_FORMAT ", is in force",
                   imp_vault_list_number(imp_station_vault(delivery->station)));
         imp_station_keys_changed(delivery->station);
         return;
     }
+    if (!g_error_matches(error, IMP_ERROR, IMP_E_IO)) /* a full disk is our own trouble, and passes */
+        delivery->bad_trust = delivery->asked_trust;
     g_warning("list of authors from the cloud: %s", error->message);
 }
 
@@ -318,10 +319,12 @@ static void on_outcome(gpointer user, guint64 ticket, const ImpHttpAnswer *answe
             download_next(delivery);
         return;
     }
-    if (own == NULL && imp_http_answer_check(answer, &own) && delivery->asked_trust)
+    if (own == NULL && imp_http_answer_check(answer, &own) && delivery->asked_trust != 0)
         take_trust(delivery, answer->body);
-    if (delivery->asked_trust) {
-        delivery->asked_trust = FALSE;
+    if (delivery->asked_trust != 0) {
+        if (own != NULL) /* asked for again with the next list of images */
+            g_warning("list of authors from the cloud: %s", own->message);
+        delivery->asked_trust = 0;
         download_next(delivery);
         return;
     }

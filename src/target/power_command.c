@@ -181,8 +181,11 @@ static gboolean run_program(CommandPower *self, const char *verb, const char *ar
     if (!ended)
         (void)kill(-run.pid, SIGKILL);
     int status = 0;
-    while (waitpid(run.pid, &status, 0) < 0 && errno == EINTR)
-        ;
+    while (waitpid(run.pid, &status, 0) < 0)
+        if (errno != EINTR) {
+            status = -1; /* somebody else took it: not known how it ended, so not done */
+            break;
+        }
     close(run.pid_fd);
     finish_output(&run.out);
     finish_output(&run.err);
